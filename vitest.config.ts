@@ -1,0 +1,67 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+import { readWorker } from "./scripts/worker.ts";
+
+const worker = readWorker("./wrangler.toml");
+
+/**
+ * core     the rules, the codec and the links, in Node
+ * objects  the objects and their SQLite, in workerd
+ * broker   the whole broker over real sockets, as `npm start` runs it
+ * clients  the same with clients that are not on npm (mosquitto_pub, mosquitto_sub); needs them installed
+ * browser  the console in a real browser; needs chromium
+ *
+ * `npm test` runs the first three. Projects follow each other (`groupOrder`), and files with sockets too: on a small
+ * machine two workerd processes at once make each other's deadlines late.
+ */
+export default defineConfig({
+  test: {
+    passWithNoTests: false,
+    projects: [
+      {
+        test: {
+          name: "core",
+          environment: "node",
+          include: ["test/{mqtt,core,link,contracts,lint}/**/*.test.ts"],
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Not `wrangler: { configPath }`: the tests would then listen on wrangler.toml's TCP port, which a running
+        // broker holds.
+        plugins: [
+          cloudflareTest({
+            main: worker.main,
+            miniflare: { ...worker.options, bindings: worker.bindings, modulesRules: worker.moduleRules },
+          }),
+        ],
+        test: {
+          name: "objects",
+          include: ["test/objects/**/*.test.ts"],
+          // Loaded as CommonJS it redefines what workerd's Node compatibility has already defined.
+          deps: { optimizer: { ssr: { enabled: true, include: ["mqtt-packet"] } } },
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      sockets("broker", 3, ["test/broker/**/*.test.ts", "test/start/**/*.test.ts"]),
+      sockets("clients", 4, ["test/clients/**/*.test.ts"]),
+      sockets("browser", 5, ["test/browser/**/*.test.ts"]),
+    ],
+  },
+});
+
+function sockets(name: string, groupOrder: number, include: string[]) {
+  return {
+    test: {
+      name,
+      environment: "node" as const,
+      include,
+      fileParallelism: false,
+      // Starting a broker bundles the Worker first: seconds, not milliseconds.
+      hookTimeout: 60_000,
+      testTimeout: 20_000,
+      sequence: { groupOrder },
+    },
+  };
+}
