@@ -1,0 +1,85 @@
+/** The corpus: acknowledgements, PINGREQ, DISCONNECT, AUTH, and packets that no client may send. */
+import { accept, refuse, type InboundCase } from "./corpus-case.ts";
+
+export function flowCases(): InboundCase[] {
+  return [
+    accept(3, "MQTT-2.2.1-5", "PUBACK, MQTT 3.1", "40 ( 0102 )", { packetId: 258, reason: 0 }),
+    accept(4, "MQTT-2.2.1-5", "PUBREC", "50 ( ffff )", { packetId: 65535, reason: 0 }),
+    accept(4, "MQTT-3.6.1-1", "PUBREL", "62 ( 0001 )", { packetId: 1, reason: 0 }),
+    accept(4, "MQTT-2.2.1-5", "PUBCOMP", "70 ( 0001 )", { packetId: 1, reason: 0 }),
+    accept(5, "§3.4.2.1", "PUBACK without a reason", "40 ( 0001 )", { reason: 0 }),
+    accept(5, "§3.4.2.2.1", "PUBACK with a reason and no property length", "40 ( 0001 10 )", { reason: 0x10 }),
+    accept(5, "MQTT-3.4.2-1", "PUBACK with a reason and properties", "40 ( 0001 97 ( 1f 'full' 26 'k' 'v' ) )", {
+      reason: 0x97,
+    }),
+    accept(5, "MQTT-3.5.2-1", "PUBREC with an error", "50 ( 0001 87 ( ) )", { reason: 0x87 }),
+    accept(5, "MQTT-3.6.2-1", "PUBREL, not found", "62 ( 0001 92 )", { reason: 0x92 }),
+    accept(5, "MQTT-3.7.2-1", "PUBCOMP, not found", "70 ( 0001 92 ( ) )", { reason: 0x92 }),
+    accept(5, "MQTT-3.7.2-1", "PUBCOMP, success in full", "70 ( 0001 00 ( ) )", { reason: 0 }),
+    refuse(4, "MQTT-2.1.3-1", "PUBACK with flags", "42 ( 0001 )", "MalformedPacket"),
+    refuse(4, "MQTT-3.6.1-1", "PUBREL with flags 0000", "60 ( 0001 )", "MalformedPacket"),
+    refuse(4, "§2.1.4", "PUBACK with half an identifier", "40 ( 00 )", "MalformedPacket"),
+    refuse(4, "§2.1.4", "PUBACK with a reason in 3.1.1", "40 ( 0001 00 )", "MalformedPacket"),
+    refuse(4, "MQTT-2.2.1-3", "PUBACK for identifier 0", "40 ( 0000 )", "ProtocolError"),
+    refuse(5, "MQTT-3.4.2-1", "PUBACK with a reason of PUBREL", "40 ( 0001 92 )", "ProtocolError"),
+    refuse(5, "MQTT-3.5.2-1", "PUBREC with an unknown reason", "50 ( 0001 7f )", "ProtocolError"),
+    refuse(5, "MQTT-3.6.2-1", "PUBREL with a reason of PUBACK", "62 ( 0001 80 )", "ProtocolError"),
+    refuse(5, "MQTT-3.7.2-1", "PUBCOMP with a reason of PUBACK", "70 ( 0001 10 )", "ProtocolError"),
+    refuse(5, "§2.1.4", "PUBACK with a byte too many", "40 ( 0001 00 ( ) 00 )", "MalformedPacket"),
+    refuse(5, "§3.4.2.2.2", "PUBACK with two reason strings", "40 ( 0001 00 ( 1f 'a' 1f 'b' ) )", "ProtocolError"),
+    refuse(5, "§2.2.2.2", "PUBREC with a topic alias", "50 ( 0001 00 ( 23 0001 ) )", "MalformedPacket"),
+    refuse(
+      5,
+      "MQTT-1.5.4-1",
+      "PUBREL with a reason string that is not UTF-8",
+      "62 ( 0001 92 ( 1f [ ff ] ) )",
+      "MalformedPacket",
+    ),
+
+    accept(4, "MQTT-3.12.4-1", "PINGREQ", "c0 ( )", {}),
+    refuse(4, "MQTT-3.12.4-1", "PINGREQ with a body", "c0 ( 00 )", "MalformedPacket"),
+    refuse(5, "MQTT-2.1.3-1", "PINGREQ with flags", "c1 ( )", "MalformedPacket"),
+
+    accept(3, "MQTT-3.14.4-3", "DISCONNECT, MQTT 3.1", "e0 ( )", { reason: 0, sessionExpirySeconds: undefined }),
+    accept(5, "§3.14.2.1", "DISCONNECT without a reason", "e0 ( )", { reason: 0, sessionExpirySeconds: undefined }),
+    accept(5, "§3.14.2.2.1", "DISCONNECT without a property length", "e0 ( 04 )", { reason: 4 }),
+    accept(5, "§3.14.2.2.2", "DISCONNECT with a session expiry", "e0 ( 00 ( 11 0000000a ) )", {
+      sessionExpirySeconds: 10,
+    }),
+    accept(5, "§3.14.2.2.3", "DISCONNECT with a reason string", "e0 ( 98 ( 1f 'bye' ) )", { reason: 0x98 }),
+    refuse(4, "§2.1.4", "DISCONNECT with a reason in 3.1.1", "e0 ( 00 )", "MalformedPacket"),
+    refuse(4, "MQTT-3.14.1-1", "DISCONNECT with flags", "e2 ( )", "MalformedPacket"),
+    refuse(5, "MQTT-3.14.2-1", "DISCONNECT with an unknown reason", "e0 ( 05 )", "ProtocolError"),
+    refuse(5, "MQTT-3.14.2-1", "DISCONNECT with a server's reason", "e0 ( 8e )", "ProtocolError"),
+    refuse(
+      5,
+      "§3.14.2.2.2",
+      "DISCONNECT with two session expiries",
+      "e0 ( 00 ( 11 00000000 11 00000000 ) )",
+      "ProtocolError",
+    ),
+    refuse(5, "§2.2.2.2", "DISCONNECT with a topic alias", "e0 ( 00 ( 23 0001 ) )", "MalformedPacket"),
+    refuse(5, "§2.1.4", "DISCONNECT with a byte too many", "e0 ( 00 ( ) 00 )", "MalformedPacket"),
+
+    accept(5, "MQTT-4.12.0-3", "AUTH, continued", "f0 ( 18 ( 15 'SCRAM' 16 [ 0102 ] ) )", {
+      reason: 0x18,
+      method: "SCRAM",
+      data: "0102",
+    }),
+    accept(5, "MQTT-4.12.1-1", "AUTH, again", "f0 ( 19 ( 15 'SCRAM' ) )", { reason: 0x19, data: undefined }),
+    refuse(4, "§2.1.2", "AUTH in 3.1.1", "f0 ( 18 ( 15 'SCRAM' ) )", "ProtocolError"),
+    refuse(5, "MQTT-3.15.1-1", "AUTH with flags", "f1 ( 18 ( 15 'SCRAM' ) )", "MalformedPacket"),
+    refuse(5, "MQTT-3.15.2-1", "AUTH without a body means success", "f0 ( )", "ProtocolError"),
+    refuse(5, "MQTT-3.15.2-1", "AUTH with a server's reason", "f0 ( 00 ( 15 'SCRAM' ) )", "ProtocolError"),
+    refuse(5, "§3.15.2.2.2", "AUTH without a method", "f0 ( 18 ( ) )", "ProtocolError"),
+    refuse(5, "§3.15.2.2.2", "AUTH with two methods", "f0 ( 18 ( 15 'a' 15 'a' ) )", "ProtocolError"),
+    refuse(5, "§2.1.4", "AUTH without a property length", "f0 ( 18 )", "MalformedPacket"),
+    refuse(5, "§2.2.2.2", "AUTH with a session expiry", "f0 ( 18 ( 11 00000000 ) )", "MalformedPacket"),
+
+    refuse(4, "§2.1.2", "packet type 0", "00 ( )", "MalformedPacket"),
+    refuse(4, "§2.1.4", "a remaining length of five bytes", "30 8080808001", "MalformedPacket"),
+    refuse(4, "MQTT-1.5.5-1", "a remaining length that is not minimal", "c0 8000", "MalformedPacket"),
+    refuse(4, "§2.1.4", "a packet above our limit, from its header alone", "30 ffffff7f", "PacketTooLarge"),
+    refuse(4, "§2.1.4", "a packet of one byte above our limit, from its header alone", "30 fe9f04", "PacketTooLarge"),
+  ];
+}
