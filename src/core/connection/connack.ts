@@ -1,0 +1,59 @@
+/** May this client connect, and what does CONNACK tell it? */
+
+import type { Connack, Connect } from "../../mqtt/codec.ts";
+import { MqttError, Reason } from "../../mqtt/reason.ts";
+import { CAPABILITIES } from "../capabilities.ts";
+import type { Limits, Settings } from "../limits.ts";
+import { effectiveKeepAlive } from "./keepalive.ts";
+
+/**
+ * Refuses what a well-formed CONNECT asks for and may not have.
+ *
+ * @throws MqttError with the reason of the refusal
+ */
+export function admit(connect: Connect): void {
+  if (connect.authenticationMethod !== undefined) {
+    throw new MqttError(Reason.BadAuthenticationMethod, "no authentication method is supported"); // [MQTT-4.12.0-1]
+  }
+  if (connect.clientId === "" && !connect.cleanStart && connect.version < 5) {
+    throw new MqttError(Reason.ClientIdentifierNotValid, "an empty client id needs a clean session"); // [MQTT-3.1.3-8]
+  }
+  if (connect.clientId === "" && connect.version === 3) {
+    throw new MqttError(Reason.ClientIdentifierNotValid, "MQTT 3.1 needs a client id");
+  }
+  if (connect.will && connect.will.qos > CAPABILITIES.maximumQos) {
+    throw new MqttError(Reason.QosNotSupported, `will above Maximum QoS ${CAPABILITIES.maximumQos}`); // [MQTT-3.2.2-12]
+  }
+  if (connect.will?.topic.startsWith("$SYS/")) {
+    throw new MqttError(Reason.NotAuthorized, "a will may not be published to the server's own topics");
+  }
+}
+
+/** The CONNACK of an accepted CONNECT. What equals a default of the specification is left out [MQTT §3.2.2.3]. */
+export function acceptance(
+  connect: Connect,
+  sessionPresent: boolean,
+  assignedClientId: string,
+  limits: Limits,
+  settings: Settings,
+): Connack {
+  if (connect.version < 5) return { sessionPresent, reason: Reason.Success };
+  const keepAliveSeconds = effectiveKeepAlive(connect.keepAliveSeconds, settings.keepAliveSecondsMax);
+  const wantedExpiry = connect.sessionExpirySeconds ?? 0;
+  return {
+    sessionPresent,
+    reason: Reason.Success,
+    properties: {
+      receiveMaximum: limits.receiveMaximum,
+      maximumPacketSize: limits.packetBytesMax,
+      topicAliasMaximum: CAPABILITIES.topicAliasMaximum,
+      ...(CAPABILITIES.maximumQos < 2 && { maximumQos: CAPABILITIES.maximumQos as 0 | 1 }),
+      ...(!CAPABILITIES.sharedSubscriptions && { sharedSubscriptionAvailable: false }),
+      ...(connect.clientId === "" && { assignedClientId }), // [MQTT-3.2.2-16]
+      ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAliveSeconds: keepAliveSeconds }), // [MQTT-3.2.2-21]
+      ...(wantedExpiry > CAPABILITIES.sessionExpirySecondsMax && {
+        sessionExpirySeconds: CAPABILITIES.sessionExpirySecondsMax,
+      }),
+    },
+  };
+}

@@ -1,0 +1,34 @@
+/** What a connection asks of the shell that drives it. */
+
+import type { Reason } from "../../mqtt/reason.ts";
+
+/** A link by what is at its other end: the session object, or a shard by its number. */
+export type LinkName = "session" | number;
+
+export type Effect =
+  /** Write finished MQTT bytes to the client. */
+  | { readonly type: "send"; readonly bytes: Uint8Array }
+  /** Close the client's socket after what was sent; `code` is a WebSocket close code, which TCP ignores. */
+  | { readonly type: "close"; readonly code: number; readonly reason: string }
+  /** Open a link; report `linkOpened` or `linkClosed`. At most one socket is current per name: this replaces it. */
+  | { readonly type: "openLink"; readonly link: LinkName }
+  | { readonly type: "sendLink"; readonly link: LinkName; readonly frame: Uint8Array }
+  /** Send the text ping that the platform answers without waking the object; report `linkPong`. */
+  | { readonly type: "pingLink"; readonly link: LinkName }
+  | { readonly type: "closeLink"; readonly link: LinkName }
+  /** Something worth a log line: the client was refused or disconnected, and why. */
+  | { readonly type: "report"; readonly reason: Reason; readonly detail: string }
+  /** Nothing is left to do: every link is closed and the connection may be forgotten. */
+  | { readonly type: "done" };
+
+/** WebSocket close codes (RFC 6455 §7.4.1 and the IANA registry). */
+export const CloseCode = {
+  Normal: 1000,
+  ProtocolError: 1002,
+  UnsupportedData: 1003,
+  PolicyViolation: 1008,
+  TooBig: 1009,
+  InternalError: 1011,
+  ServiceRestart: 1012,
+  TryAgainLater: 1013,
+} as const;

@@ -1,0 +1,129 @@
+/**
+ * A client's PUBLISH on its way to the shard that owns the topic, and the answer on its way back. A QoS > 0 message is
+ * acknowledged when, and only when, its shard says that it owns it [MQTT-4.3.2-4].
+ */
+
+import { encodeAck } from "../../mqtt/ack.ts";
+import type { MessageBody } from "../../link/message.ts";
+import { PacketType } from "../../mqtt/packet.ts";
+import { type Publish } from "../../mqtt/publish.ts";
+import { MqttError, Reason } from "../../mqtt/reason.ts";
+import { encodeUtf8 } from "../../mqtt/utf8.ts";
+import { CAPABILITIES } from "../capabilities.ts";
+import type { Limits } from "../limits.ts";
+import { type Placement, shardOfTopic } from "../shard/placement.ts";
+import { Aliases } from "./aliases.ts";
+import type { Output } from "./output.ts";
+import type { ShardLink } from "./shard-link.ts";
+
+export interface PublishingHost {
+  readonly limits: Limits;
+  readonly placement: Placement;
+  readonly output: Output;
+  /** The link to a shard, opened if it was not. */
+  link(shard: number, now: number): ShardLink;
+}
+
+interface Route {
+  readonly shard: number;
+  readonly topicUtf8: Uint8Array;
+}
+
+/** A publisher uses few topics again and again; a device that uses more than this pays for each anew. */
+const ROUTES_MAX = 64;
+
+export class Publishing {
+  readonly #host: PublishingHost;
+  readonly #version: 3 | 4 | 5;
+  readonly #aliases = new Aliases(CAPABILITIES.topicAliasMaximum);
+  readonly #routes = new Map<string, Route>();
+  /** Packet ids that wait for their shard, with the bytes held for each. */
+  readonly #unanswered = new Map<number, number>();
+  #unansweredBytes = 0;
+  /** QoS 0 messages that a shard could not take fast enough. */
+  dropped = 0;
+
+  constructor(host: PublishingHost, version: 3 | 4 | 5) {
+    this.#host = host;
+    this.#version = version;
+  }
+
+  publish(packet: Publish, now: number): void {
+    if (packet.qos > CAPABILITIES.maximumQos) {
+      throw new MqttError(Reason.QosNotSupported, `QoS ${packet.qos} above Maximum QoS ${CAPABILITIES.maximumQos}`);
+    }
+    const topic = this.#aliases.resolve(packet.topic, packet.alias);
+    if (packet.qos > 0 && this.#repeats(packet)) return;
+    if (topic.startsWith("$SYS/")) {
+      // The server's own topics [MQTT §4.7.2]: MQTT 5 clients are told, others acknowledged as if it had gone out.
+      this.#answer(packet.qos, packet.packetId, this.#version === 5 ? Reason.NotAuthorized : Reason.Success);
+      return;
+    }
+    const route = this.#route(topic);
+    const link = this.#host.link(route.shard, now);
+    const body: MessageBody = {
+      topic,
+      topicUtf8: route.topicUtf8,
+      qos: packet.qos,
+      retain: packet.retain,
+      expirySeconds: packet.expirySeconds,
+      properties: packet.properties,
+      payload: packet.payload,
+    };
+    const bytes = route.topicUtf8.length + packet.properties.length + packet.payload.length;
+    if (packet.qos === 0) {
+      if (link.backlogBytes + bytes > this.#host.limits.linkBacklogBytesMax) this.dropped += 1;
+      else link.publish(0, body);
+      return;
+    }
+    this.#own(packet.packetId, bytes);
+    link.publish(packet.packetId, body);
+  }
+
+  /** The shard owns the message, or says why it will not. */
+  published(link: ShardLink, packetId: number, reason: Reason): void {
+    if (!link.unanswered.delete(packetId)) return;
+    this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
+    this.#unanswered.delete(packetId);
+    if (reason >= 0x80 && this.#version < 5) {
+      // 3.1.1 has no way to say no to one PUBLISH [MQTT-3.3.5-2].
+      throw new MqttError(reason, "the message was refused");
+    }
+    this.#answer(1, packetId, reason);
+  }
+
+  /** A 3.1.1 client may send a PUBLISH again that it holds for lost; it is under way already. */
+  #repeats(packet: Publish): boolean {
+    if (!this.#unanswered.has(packet.packetId)) return false;
+    if (packet.dup) return true;
+    throw new MqttError(Reason.ProtocolError, `packet id ${packet.packetId} is in use`);
+  }
+
+  #own(packetId: number, bytes: number): void {
+    if (this.#version === 5 && this.#unanswered.size >= this.#host.limits.receiveMaximum) {
+      throw new MqttError(
+        Reason.ReceiveMaximumExceeded,
+        `more than ${this.#host.limits.receiveMaximum} unacknowledged`,
+      );
+    }
+    if (this.#unansweredBytes + bytes > this.#host.limits.unansweredBytesMax) {
+      throw new MqttError(Reason.QuotaExceeded, "too many bytes unacknowledged");
+    }
+    this.#unanswered.set(packetId, bytes);
+    this.#unansweredBytes += bytes;
+  }
+
+  #answer(qos: number, packetId: number, reason: Reason): void {
+    if (qos > 0) this.#host.output.push(encodeAck(PacketType.PUBACK, packetId, this.#version, reason));
+  }
+
+  #route(topic: string): Route {
+    let route = this.#routes.get(topic);
+    if (!route) {
+      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
+      route = { shard: shardOfTopic(topic, this.#host.placement), topicUtf8: encodeUtf8(topic) };
+      this.#routes.set(topic, route);
+    }
+    return route;
+  }
+}

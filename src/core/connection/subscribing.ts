@@ -1,0 +1,222 @@
+/**
+ * SUBSCRIBE and UNSUBSCRIBE over all the shards that a filter lives on. The answer leaves when every owning shard has
+ * confirmed: after SUBACK the subscription is effective [MQTT-3.8.4-1]. A filter that some shard does not confirm
+ * within {@link CONFIRM_MS} gets 0x80 and is undone where it was confirmed.
+ */
+
+import type { Subscribe, SubscriptionRequest, Unsubscribe } from "../../mqtt/codec.ts";
+import { MqttError, Reason } from "../../mqtt/reason.ts";
+import { parseShare, validateTopicFilter } from "../../mqtt/topic.ts";
+import { RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
+import type { Limits } from "../limits.ts";
+import { CAPABILITIES } from "../capabilities.ts";
+import { type Placement, shardsOfFilter } from "../shard/placement.ts";
+import type { KnownSubscription, ShardLink } from "./shard-link.ts";
+
+/** How long a shard may take to confirm. */
+export const CONFIRM_MS = 10_000;
+
+/** What Subscribing asks of its connection. */
+export interface SubscribingHost {
+  readonly limits: Limits;
+  readonly placement: Placement;
+  /** The link to a shard, opened if it was not. */
+  link(shard: number, now: number): ShardLink;
+  suback(packetId: number, codes: readonly number[]): void;
+  unsuback(packetId: number, codes: readonly number[]): void;
+}
+
+/** One filter of a packet, and the shards that have to confirm it. */
+interface Entry {
+  readonly filter: string;
+  readonly waiting: Set<number>;
+  readonly confirmed: Map<number, KnownSubscription | undefined>;
+  /** The client had this filter before the packet, so failing must leave it as it was. */
+  readonly existed: boolean;
+  subscription: SubscriptionRecord | undefined;
+  code: number;
+}
+
+interface Pending {
+  readonly type: "subscribe" | "unsubscribe";
+  readonly packetId: number;
+  readonly entries: readonly Entry[];
+  readonly deadline: number;
+}
+
+export class Subscribing {
+  readonly #host: SubscribingHost;
+  readonly #pending = new Map<number, Pending>();
+  /** Filters in effect or on their way, for the limit. */
+  readonly #filters = new Set<string>();
+  #requests = 0;
+  #numbers = 0;
+
+  constructor(host: SubscribingHost) {
+    this.#host = host;
+  }
+
+  get deadline(): number | undefined {
+    // Requests are answered or expire in the order in which they came, so the first is the next to expire.
+    for (const pending of this.#pending.values()) return pending.deadline;
+    return undefined;
+  }
+
+  subscribe(packet: Subscribe, now: number): void {
+    const entries = packet.subscriptions.map((wanted) => this.#entry(wanted, packet.subscriptionId ?? 0));
+    this.#send({ type: "subscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
+  }
+
+  unsubscribe(packet: Unsubscribe, now: number): void {
+    const entries = packet.filters.map((filter) => this.#leaving(filter));
+    this.#send({ type: "unsubscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
+  }
+
+  /** A shard applied the filters of a request, in their order. */
+  subscribed(link: ShardLink, request: number, start: number, codes: Uint8Array, now: number): void {
+    link.requests.delete(request);
+    const pending = this.#pending.get(request);
+    if (!pending) return;
+    this.#confirm(pending, link, codes, (entry, code) => {
+      if (code >= 0x80) {
+        entry.code = code;
+        return;
+      }
+      const subscription = entry.subscription!;
+      entry.confirmed.set(link.shard, link.subscriptions.get(entry.filter));
+      // The shard says with its code whether retained messages follow.
+      link.subscribed(subscription, start, (code & RETAINED_FOLLOW) !== 0);
+    });
+    this.#finish(request, pending, now);
+  }
+
+  /** A shard removed the filters of a request, in their order. */
+  unsubscribed(link: ShardLink, request: number, codes: Uint8Array, now: number): void {
+    link.requests.delete(request);
+    const pending = this.#pending.get(request);
+    if (!pending) return;
+    this.#confirm(pending, link, codes, (entry, code) => {
+      link.unsubscribed(entry.filter);
+      if (code === Reason.Success) entry.code = Reason.Success;
+    });
+    this.#finish(request, pending, now);
+  }
+
+  /** Gives up on shards that have not confirmed in time. */
+  tick(now: number): void {
+    for (const [request, pending] of this.#pending) {
+      if (now < pending.deadline) return;
+      for (const entry of pending.entries) {
+        if (entry.waiting.size === 0) continue;
+        entry.code = Reason.UnspecifiedError;
+        for (const shard of entry.waiting) {
+          const link = this.#host.link(shard, now);
+          link.requests.delete(request);
+          // It may have been applied and its answer lost: say the opposite, which is answered or carried by the hello.
+          if (pending.type === "subscribe") this.#restore(link, entry.filter, link.subscriptions.get(entry.filter));
+          else link.unsubscribed(entry.filter);
+        }
+        entry.waiting.clear();
+      }
+      this.#finish(request, pending, now);
+    }
+  }
+
+  #entry(wanted: SubscriptionRequest, identifier: number): Entry {
+    const refused = this.#refusal(wanted.filter);
+    const entry = newEntry(wanted.filter, this.#filters.has(wanted.filter), 0);
+    if (refused !== undefined) {
+      entry.code = refused;
+      return entry;
+    }
+    const qos = Math.min(wanted.qos, CAPABILITIES.maximumQos) as 0 | 1 | 2;
+    entry.subscription = { ...wanted, qos, identifier, number: ++this.#numbers };
+    entry.code = qos;
+    this.#filters.add(wanted.filter);
+    for (const shard of shardsOfFilter(wanted.filter, this.#host.placement)) entry.waiting.add(shard);
+    return entry;
+  }
+
+  #refusal(filter: string): Reason | undefined {
+    try {
+      if (parseShare(filter)) return Reason.SharedSubscriptionsNotSupported;
+      validateTopicFilter(filter, this.#host.limits);
+    } catch (error) {
+      if (error instanceof MqttError) return error.reason;
+      throw error;
+    }
+    if (!this.#filters.has(filter) && this.#filters.size >= this.#host.limits.subscriptionsMax)
+      return Reason.QuotaExceeded;
+    return undefined;
+  }
+
+  #leaving(filter: string): Entry {
+    const entry = newEntry(filter, this.#filters.has(filter), Reason.NoSubscriptionExisted);
+    if (!this.#filters.delete(filter)) return entry;
+    for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);
+    return entry;
+  }
+
+  #send(pending: Pending, now: number): void {
+    const request = ++this.#requests;
+    const shards = new Map<number, Entry[]>();
+    for (const entry of pending.entries) {
+      for (const shard of entry.waiting) {
+        const entries = shards.get(shard);
+        if (entries) entries.push(entry);
+        else shards.set(shard, [entry]);
+      }
+    }
+    this.#pending.set(request, pending);
+    for (const [shard, entries] of shards) {
+      const link = this.#host.link(shard, now);
+      if (pending.type === "subscribe") {
+        link.request(request, { type: "subscribe", subscriptions: entries.map((entry) => entry.subscription!) });
+      } else {
+        link.request(request, { type: "unsubscribe", filters: entries.map((entry) => entry.filter) });
+      }
+    }
+    this.#finish(request, pending, now);
+  }
+
+  #confirm(pending: Pending, link: ShardLink, codes: Uint8Array, apply: (entry: Entry, code: number) => void): void {
+    let position = 0;
+    for (const entry of pending.entries) {
+      if (!entry.waiting.delete(link.shard)) continue;
+      apply(entry, codes[position++] ?? Reason.UnspecifiedError);
+    }
+  }
+
+  #finish(request: number, pending: Pending, now: number): void {
+    if (pending.entries.some((entry) => entry.waiting.size > 0)) return;
+    this.#pending.delete(request);
+    const codes = pending.entries.map((entry) => entry.code);
+    if (pending.type === "unsubscribe") {
+      this.#host.unsuback(pending.packetId, codes);
+      return;
+    }
+    for (const entry of pending.entries) if (entry.code >= 0x80) this.#undo(entry, now);
+    this.#host.suback(pending.packetId, codes);
+  }
+
+  #undo(entry: Entry, now: number): void {
+    for (const [shard, previous] of entry.confirmed) this.#restore(this.#host.link(shard, now), entry.filter, previous);
+    if (entry.subscription && !entry.existed) this.#filters.delete(entry.filter);
+  }
+
+  /** Puts back what a shard held for a filter before a SUBSCRIBE that failed elsewhere. */
+  #restore(link: ShardLink, filter: string, previous: KnownSubscription | undefined): void {
+    const request = ++this.#requests;
+    if (previous) {
+      link.subscriptions.set(filter, previous);
+      link.request(request, { type: "subscribe", subscriptions: [{ ...previous, retainHandling: 2 }] });
+    } else {
+      link.unsubscribed(filter);
+      link.request(request, { type: "unsubscribe", filters: [filter] });
+    }
+  }
+}
+
+function newEntry(filter: string, existed: boolean, code: number): Entry {
+  return { filter, existed, waiting: new Set(), confirmed: new Map(), subscription: undefined, code };
+}

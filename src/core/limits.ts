@@ -1,0 +1,50 @@
+/** What protects the broker from its peers. Every number can be set by the operator; see `docs/configuration.md`. */
+export interface Limits {
+  /** Largest control packet taken from a client; announced as Maximum Packet Size. */
+  readonly packetBytesMax: number;
+  readonly topicBytesMax: number;
+  readonly topicLevelsMax: number;
+  readonly clientIdBytesMax: number;
+  /** Filters in one SUBSCRIBE or UNSUBSCRIBE are bounded by the packet; subscriptions of one client by this. */
+  readonly subscriptionsMax: number;
+  /** How long a socket may stay open without a complete CONNECT. */
+  readonly connectSecondsMax: number;
+  /** QoS > 0 messages that a client may have unacknowledged; announced as Receive Maximum [MQTT-3.3.4-7]. */
+  readonly receiveMaximum: number;
+  /** QoS > 0 deliveries that a client may owe an acknowledgement for, unless it announced less. */
+  readonly inflightMax: number;
+  /** Bytes that a connection may hold for one shard; QoS 0 beyond it is dropped and counted. */
+  readonly linkBacklogBytesMax: number;
+  /** Bytes of QoS > 0 publishes that a connection keeps until their shards own them; beyond it the client is closed. */
+  readonly unansweredBytesMax: number;
+  /** Bytes that a shard may have under way to one connection; QoS 0 beyond it is dropped and counted. */
+  readonly deliveryBacklogBytesMax: number;
+  /** Bytes of a shard's log; beyond it the oldest batches go, and every message that a session so loses is counted. */
+  readonly logBytesMax: number;
+  /** Links that one shard accepts (the platform allows 32,768 sockets an object). */
+  readonly shardLinksMax: number;
+}
+
+export const DEFAULT_LIMITS: Limits = Object.freeze({
+  packetBytesMax: 1024 * 1024,
+  topicBytesMax: 65_535,
+  topicLevelsMax: 128,
+  clientIdBytesMax: 256,
+  subscriptionsMax: 10_000,
+  connectSecondsMax: 10,
+  receiveMaximum: 256,
+  inflightMax: 1024,
+  linkBacklogBytesMax: 4 * 1024 * 1024,
+  unansweredBytesMax: 16 * 1024 * 1024,
+  deliveryBacklogBytesMax: 1024 * 1024,
+  logBytesMax: 256 * 1024 * 1024,
+  shardLinksMax: 30_000,
+});
+
+/** What an operator sets beyond the limits. */
+export interface Settings {
+  /** Longest keep alive that is accepted; a client that asks for more, or for none, is given this one. 0: no limit. */
+  readonly keepAliveSecondsMax: number;
+}
+
+export const DEFAULT_SETTINGS: Settings = Object.freeze({ keepAliveSecondsMax: 0 });

@@ -1,0 +1,126 @@
+/**
+ * A session as one shard knows it: its subscriptions here, its place in the log, what is in flight to it, and the link
+ * to its connection while there is one.
+ */
+
+import type { AttachedSubscription, Fence, HelloRecord, InflightRecord } from "../../link/records.ts";
+import { ByteWriter } from "../../link/bytes.ts";
+import { LINK_VERSIONS, writeHello } from "../../link/records.ts";
+import type { Outlet } from "./outlet.ts";
+import type { Placement } from "./placement.ts";
+
+/** A subscription in this shard. */
+export interface Subscription extends AttachedSubscription {
+  /** Place of the scan that sends its retained messages; undefined when all were sent. */
+  scan: number | undefined;
+  /** Entries up to this offset were logged for it although its QoS is 0 now. */
+  readonly loggedUntil: number;
+}
+
+export class Attendance implements Fence {
+  readonly session: string;
+  readonly generation: number;
+  readonly epoch: number;
+  readonly mqttVersion: 3 | 4 | 5;
+  readonly packetBytesMax: number;
+  readonly subscriptions = new Map<string, Subscription>();
+  /** Deliveries not acknowledged, by packet id, in the order in which they were sent. */
+  readonly inflight = new Map<number, InflightRecord>();
+  readonly #placement: Placement;
+  readonly #shard: number;
+  readonly #tenant: string;
+  linkNumber: number;
+  outlet: Outlet | undefined;
+  /** When the session is given up that has no link. */
+  offlineUntil: number | undefined;
+  /** Deliveries that the connection allows. */
+  grants: number;
+  /** The connection was told that there is more to deliver than grants. */
+  hungry = false;
+  /** Offset up to which the log was delivered; undefined while it is at the head, whatever that is. */
+  behind: number | undefined;
+  /** What the link's socket remembers is out of date. */
+  dirty = false;
+  #packetId: number;
+  #released = 0;
+
+  constructor(hello: HelloRecord, shard: number) {
+    this.session = hello.session;
+    this.generation = hello.generation;
+    this.epoch = hello.epoch;
+    this.mqttVersion = hello.mqttVersion;
+    this.packetBytesMax = hello.packetBytesMax;
+    this.linkNumber = hello.link;
+    this.grants = hello.grants;
+    this.#tenant = hello.tenant;
+    this.#placement = { shards: hello.shards, depth: hello.depth };
+    this.#shard = shard;
+    this.#packetId = shard;
+    for (const delivery of hello.inflight) this.inflight.set(delivery.packetId, delivery);
+  }
+
+  get scanning(): Subscription | undefined {
+    for (const subscription of this.subscriptions.values()) if (subscription.scan !== undefined) return subscription;
+    return undefined;
+  }
+
+  /** True when something waits to be delivered. */
+  get owed(): boolean {
+    return this.behind !== undefined || this.scanning !== undefined;
+  }
+
+  /** A packet id of this shard's slice: ids ≡ shard modulo shards, never 0, and none in flight. */
+  nextPacketId(): number {
+    const { shards } = this.#placement;
+    for (let tries = 0; tries <= 65_535 / shards; tries++) {
+      this.#packetId += shards;
+      if (this.#packetId > 65_535) this.#packetId = this.#shard === 0 ? shards : this.#shard;
+      if (!this.inflight.has(this.#packetId)) return this.#packetId;
+    }
+    throw new Error(`no packet id is free although ${this.grants} grants are`);
+  }
+
+  /** The log must keep what comes after this offset for this session; undefined when it needs nothing. */
+  needs(): number | undefined {
+    for (const { offset, source } of this.inflight.values()) {
+      // A frame that is lost with its link is sent again from the log, so what is not acknowledged is still needed.
+      // Deliveries from the log are in its order: the first is the oldest, and older than what is still behind.
+      if (source === 0 && offset > this.#released) return offset - 1;
+    }
+    return this.behind;
+  }
+
+  /** The log keeps nothing up to this offset any more, needed or not. */
+  release(offset: number): void {
+    this.#released = offset;
+    if (this.behind !== undefined && this.behind < offset) this.behind = offset;
+  }
+
+  /** Everything that this shard would have to be told if it forgot, as a hello. */
+  remember(head: number): Uint8Array {
+    const to = new ByteWriter();
+    writeHello(to, {
+      versionMin: LINK_VERSIONS.min,
+      versionMax: LINK_VERSIONS.max,
+      shards: this.#placement.shards,
+      depth: this.#placement.depth,
+      tenant: this.#tenant,
+      session: this.session,
+      generation: this.generation,
+      epoch: this.epoch,
+      link: this.linkNumber,
+      mqttVersion: this.mqttVersion,
+      packetBytesMax: this.packetBytesMax,
+      cursor: this.behind ?? head,
+      grants: this.grants,
+      subscriptions: [...this.subscriptions.values()],
+      inflight: [...this.inflight.values()],
+    });
+    return to.take();
+  }
+}
+
+/** Negative when `a` is the earlier of two connections, or of two links of one connection. */
+export function compareFences(a: Fence & { linkNumber: number }, b: Fence & { linkNumber: number }): number {
+  return a.generation - b.generation || a.epoch - b.epoch || a.linkNumber - b.linkNumber;
+}

@@ -1,0 +1,64 @@
+/**
+ * The one function that turns (message, subscription) into a PUBLISH, for live, queued, retained and will deliveries
+ * alike; and what several overlapping subscriptions of one session make of one message.
+ */
+
+import type { SubscriptionRecord } from "../../link/records.ts";
+import { type Message, remainingSeconds } from "../../mqtt/message.ts";
+import { encodePublish } from "../../mqtt/publish.ts";
+
+/** What the subscriptions of one session that match a topic say together. */
+export interface Terms {
+  /** The highest granted QoS [MQTT-3.3.4-2]. */
+  readonly qos: 0 | 1 | 2;
+  readonly retainAsPublished: boolean;
+  /** Every matching subscription's identifier [MQTT-3.3.4-4]. */
+  readonly identifiers: readonly number[];
+}
+
+/** One copy is sent however many subscriptions match: with the highest QoS and all identifiers. */
+export function merge(subscriptions: readonly SubscriptionRecord[]): Terms {
+  const only = subscriptions[0]!;
+  if (subscriptions.length === 1) {
+    const { qos, retainAsPublished, identifier } = only;
+    return { qos, retainAsPublished, identifiers: identifier === 0 ? [] : [identifier] };
+  }
+  return {
+    qos: Math.max(...subscriptions.map((subscription) => subscription.qos)) as 0 | 1 | 2,
+    retainAsPublished: subscriptions.some((subscription) => subscription.retainAsPublished),
+    identifiers: subscriptions.map((subscription) => subscription.identifier).filter((identifier) => identifier !== 0),
+  };
+}
+
+export function deliveredQos(message: Message, terms: Terms): 0 | 1 | 2 {
+  return Math.min(message.qos, terms.qos) as 0 | 1 | 2; // [MQTT-3.8.4-8]
+}
+
+/**
+ * Encodes a delivery, with packet id 0 to be replaced when its QoS is above 0.
+ *
+ * @param retained the message is sent because of a SUBSCRIBE, so RETAIN is set whatever the terms say [MQTT §3.3.1.3]
+ * @returns undefined when the message has expired [MQTT-3.3.2-5]
+ */
+export function encodeDelivery(
+  message: Message,
+  terms: Terms,
+  version: 3 | 4 | 5,
+  retained: boolean,
+  now: number,
+): Uint8Array | undefined {
+  const expirySeconds = remainingSeconds(message, now);
+  if (expirySeconds === 0) return undefined;
+  return encodePublish({
+    version,
+    qos: deliveredQos(message, terms),
+    dup: false, // [MQTT-3.3.1-3]: never the publisher's
+    retain: retained || (terms.retainAsPublished && message.retain), // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+    packetId: 0,
+    topic: message.topicUtf8,
+    expirySeconds,
+    subscriptionIds: terms.identifiers,
+    properties: message.properties,
+    payload: message.payload,
+  });
+}

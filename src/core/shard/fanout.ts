@@ -1,0 +1,101 @@
+/**
+ * Who gets a message of this topic, and on what terms? The answer is worked out once and kept while no subscription
+ * changes: a busy topic is published to far more often than it is subscribed to.
+ */
+
+import type { Attendance, Subscription } from "./attendance.ts";
+import { merge, type Terms } from "./delivery.ts";
+import type { SubscriptionTree } from "./subscription-tree.ts";
+
+/** One session that a topic reaches. */
+export interface Recipient {
+  readonly attendance: Attendance;
+  readonly subscriptions: readonly Subscription[];
+  readonly terms: Terms;
+  /** Terms for what the session published itself, without its No Local subscriptions; undefined: nothing [MQTT-3.8.3-3]. */
+  readonly ownTerms: Terms | undefined;
+  /** Recipients of equal encoding share one number: the same packet serves all of them at one QoS. */
+  readonly encoding: number;
+}
+
+/** Everybody that a topic reaches. */
+export class Plan {
+  readonly recipients: readonly Recipient[];
+  /** How many different packets serve all of them at one QoS. */
+  readonly encodings: number;
+  #byAttendance: Map<Attendance, Recipient> | undefined;
+
+  constructor(recipients: readonly Recipient[], encodings: number) {
+    this.recipients = recipients;
+    this.encodings = encodings;
+  }
+
+  of(attendance: Attendance): Recipient | undefined {
+    this.#byAttendance ??= new Map(this.recipients.map((recipient) => [recipient.attendance, recipient]));
+    return this.#byAttendance.get(attendance);
+  }
+}
+
+/** Topics whose plans are kept. */
+const PLANS_MAX = 1024;
+/** Recipients in all plans that are kept, at some 200 bytes each. */
+const RECIPIENTS_MAX = 200_000;
+
+export class Fanout {
+  readonly #tree: SubscriptionTree<Attendance, Subscription>;
+  readonly #plans = new Map<string, Plan>();
+  #recipients = 0;
+
+  constructor(tree: SubscriptionTree<Attendance, Subscription>) {
+    this.#tree = tree;
+  }
+
+  /** Some subscription changed. */
+  changed(): void {
+    if (this.#plans.size === 0) return;
+    this.#plans.clear();
+    this.#recipients = 0;
+  }
+
+  plan(topic: string): Plan {
+    const known = this.#plans.get(topic);
+    if (known) return known;
+    const plan = this.#work(topic);
+    if (this.#plans.size >= PLANS_MAX || this.#recipients + plan.recipients.length > RECIPIENTS_MAX) this.changed();
+    if (plan.recipients.length <= RECIPIENTS_MAX) {
+      this.#plans.set(topic, plan);
+      this.#recipients += plan.recipients.length;
+    }
+    return plan;
+  }
+
+  #work(topic: string): Plan {
+    const matches = new Map<Attendance, Subscription[]>();
+    this.#tree.match(topic, (attendance, subscription) => {
+      const subscriptions = matches.get(attendance);
+      if (subscriptions) subscriptions.push(subscription);
+      else matches.set(attendance, [subscription]);
+    });
+    const encodings = new Map<string, number>();
+    const recipients: Recipient[] = [];
+    for (const [attendance, subscriptions] of matches) {
+      const terms = merge(subscriptions);
+      const others = subscriptions.filter((subscription) => !subscription.noLocal);
+      const ownTerms = others.length === subscriptions.length ? terms : others.length > 0 ? merge(others) : undefined;
+      const key = encodingKey(attendance.mqttVersion, terms);
+      let encoding = encodings.get(key);
+      if (encoding === undefined) {
+        encoding = encodings.size;
+        encodings.set(key, encoding);
+      }
+      recipients.push({ attendance, subscriptions, terms, ownTerms, encoding });
+    }
+    return new Plan(recipients, encodings.size);
+  }
+}
+
+/** Equal for terms that encode any one message to equal packets. */
+function encodingKey(version: number, terms: Terms): string {
+  const identifiers = version === 5 ? terms.identifiers.join(",") : "";
+  return `${version === 5 ? 5 : 4}:${terms.qos}:${terms.retainAsPublished}:${identifiers}`;
+}

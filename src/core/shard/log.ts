@@ -1,0 +1,148 @@
+/**
+ * The message log of a shard: every QoS > 0 message that some session wants, once, in order, however many want it.
+ *
+ * An append is owned when it is committed, and a commit writes everything that was appended before it, in order. What
+ * the object sends after a commit leaves it only when the commit is durable (the platform's output gate), so "commit,
+ * then acknowledge" is all that an acknowledgement needs.
+ *
+ * Offsets are a plain counter. They are issued from a stored reservation, and a new incarnation starts above it, so an
+ * offset never names two messages although the counter itself is not stored.
+ */
+
+import { ByteWriter } from "../../link/bytes.ts";
+import { type Entry, type ShardStore, writeEntry } from "./store.ts";
+import type { Message } from "../../mqtt/message.ts";
+
+/** Offsets reserved with one row written. */
+export const RESERVATION = 2 ** 20;
+/** A row holds at most 2 MB. */
+export const BATCH_BYTES_MAX = 1_900_000;
+/** Batches read from the store and kept decoded, for sessions that read at about the same place. */
+const DECODED_BATCHES = 4;
+
+interface Batch {
+  readonly last: number;
+  readonly bytes: number;
+}
+
+interface DecodedBatch {
+  readonly first: number;
+  readonly last: number;
+  readonly entries: readonly Entry[];
+}
+
+export class Log {
+  readonly #store: ShardStore;
+  readonly #bytesMax: number;
+  #head: number;
+  #reserved: number;
+  readonly #pending: Entry[] = [];
+  /** What is stored, oldest first. */
+  #batches: Batch[];
+  #bytes = 0;
+  #decoded: DecodedBatch[] = [];
+
+  constructor(store: ShardStore, bytesMax: number) {
+    this.#store = store;
+    this.#bytesMax = bytesMax;
+    this.#reserved = store.reserved();
+    this.#head = this.#reserved;
+    this.#batches = store.batches();
+    for (const batch of this.#batches) this.#bytes += batch.bytes;
+  }
+
+  /** The offset issued last. */
+  get head(): number {
+    return this.#head;
+  }
+
+  get empty(): boolean {
+    return this.#batches.length === 0 && this.#pending.length === 0;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Issues an offset for something that happened, logged or not. */
+  issue(): number {
+    if (this.#head >= this.#reserved) {
+      this.#reserved = this.#head + RESERVATION;
+      this.#store.putReserved(this.#reserved);
+    }
+    this.#head += 1;
+    return this.#head;
+  }
+
+  /** Adds a message under an offset that was just issued. */
+  append(offset: number, message: Message): void {
+    this.#pending.push({ offset, message });
+  }
+
+  /** Writes what was appended, several messages to a row. */
+  commit(): void {
+    if (this.#pending.length === 0) return;
+    const to = new ByteWriter(1024);
+    let batch: Entry[] = [];
+    const close = (): void => {
+      const encoded = to.take();
+      this.#store.appendBatch(batch, encoded);
+      this.#batches.push({ last: batch.at(-1)!.offset, bytes: encoded.length });
+      this.#bytes += encoded.length;
+      batch = [];
+    };
+    for (const entry of this.#pending) {
+      const { message } = entry;
+      const estimate = message.payload.length + message.properties.length + message.topicUtf8.length + 1024;
+      if (batch.length > 0 && to.length + estimate > BATCH_BYTES_MAX) close();
+      writeEntry(to, entry);
+      batch.push(entry);
+    }
+    close();
+    this.#pending.length = 0;
+  }
+
+  /** The entries after `offset`, a batch of them; empty at the end. Everything must be committed. */
+  read(offset: number): readonly Entry[] {
+    const known = this.#decoded.find((batch) => batch.first <= offset + 1 && offset < batch.last);
+    const batch = known ?? this.#decode(offset);
+    if (!batch) return [];
+    const start = batch.entries.findIndex((entry) => entry.offset > offset);
+    return start === 0 ? batch.entries : batch.entries.slice(start);
+  }
+
+  /** Deletes every batch that ends at or before `offset`: nobody needs it any more. */
+  trim(offset: number): void {
+    const kept = this.#batches.findIndex((batch) => batch.last > offset);
+    const gone = kept < 0 ? this.#batches.length : kept;
+    if (gone > 0) this.#drop(gone);
+  }
+
+  /** Where the log has to be cut to fit its limit; undefined while it does. */
+  overflow(): number | undefined {
+    let bytes = this.#bytes;
+    let cut: number | undefined;
+    for (const batch of this.#batches) {
+      if (bytes <= this.#bytesMax) break;
+      bytes -= batch.bytes;
+      cut = batch.last;
+    }
+    return cut;
+  }
+
+  #drop(count: number): void {
+    const gone = this.#batches.splice(0, count);
+    const last = gone.at(-1)!.last;
+    for (const batch of gone) this.#bytes -= batch.bytes;
+    this.#store.deleteBatches(last);
+    this.#decoded = this.#decoded.filter((batch) => batch.last > last);
+  }
+
+  #decode(offset: number): DecodedBatch | undefined {
+    const batch = this.#store.batchAfter(offset);
+    if (!batch) return undefined;
+    if (this.#decoded.length >= DECODED_BATCHES) this.#decoded.shift();
+    this.#decoded.push(batch);
+    return batch;
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Retained messages of a shard: the last one of each topic, in the order in which they were set.
+ *
+ * A value set at QoS > 0 is stored in the turn that acknowledges it. One set at QoS 0 waits for the next checkpoint, so
+ * that a sensor which publishes ten times a second writes its row once; a crash may lose it, as QoS 0 may be lost.
+ */
+
+import type { Message } from "../../mqtt/message.ts";
+import { remainingSeconds } from "../../mqtt/message.ts";
+import { filterMatches, hasWildcard } from "../../mqtt/topic.ts";
+import type { Entry, ShardStore } from "./store.ts";
+
+/** Topics looked at in one step of a scan. */
+const PAGE_TOPICS = 256;
+
+export class Retained {
+  readonly #store: ShardStore;
+  /** Values of QoS 0 that are not stored yet, by topic; undefined clears. */
+  readonly #unsaved = new Map<string, Entry | undefined>();
+
+  constructor(store: ShardStore) {
+    this.#store = store;
+  }
+
+  get unsaved(): boolean {
+    return this.#unsaved.size > 0;
+  }
+
+  /** Sets the topic's message, or clears it when the payload is empty [MQTT-3.3.1-5, MQTT-3.3.1-6]. */
+  set(offset: number, message: Message): void {
+    const value = message.payload.length === 0 ? undefined : { offset, message: detached(message) };
+    if (message.qos === 0) {
+      this.#unsaved.set(message.topic, value);
+      return;
+    }
+    this.#unsaved.delete(message.topic);
+    this.#write(message.topic, value);
+  }
+
+  /** Stores what is not stored yet. */
+  save(): void {
+    if (this.#unsaved.size === 0) return;
+    this.#store.transaction(() => {
+      for (const [topic, value] of this.#unsaved) this.#write(topic, value);
+    });
+    this.#unsaved.clear();
+  }
+
+  /**
+   * Where the next retained messages are that match a filter, in order.
+   *
+   * @param after place of the scan: the offset that it has come to
+   * @param upTo values set later are left out, as their live copy is delivered
+   * @returns the offsets of one page, and the place to go on from; undefined when there are no more
+   */
+  page(filter: string, after: number, upTo: number): { offsets: number[]; next: number | undefined } {
+    this.save();
+    if (!hasWildcard(filter)) {
+      const offset = this.#store.retainedOffset(filter);
+      const wanted = offset !== undefined && offset > after && offset <= upTo;
+      return { offsets: wanted ? [offset] : [], next: undefined };
+    }
+    const topics = this.#store.retainedTopics(literalPrefix(filter), after, upTo, PAGE_TOPICS);
+    const offsets = topics.filter(({ topic }) => filterMatches(filter, topic)).map(({ offset }) => offset);
+    return { offsets, next: topics.length < PAGE_TOPICS ? undefined : topics.at(-1)!.offset };
+  }
+
+  /** The message at a place that {@link page} returned; undefined when it was replaced, cleared or has expired. */
+  at(offset: number, now: number): Entry | undefined {
+    const entry = this.#store.retainedAt(offset);
+    return entry && this.#alive(entry, now) ? entry : undefined;
+  }
+
+  /** An expired message is deleted when it is met [MQTT-3.3.2-5]. */
+  #alive(entry: Entry, now: number): boolean {
+    if (remainingSeconds(entry.message, now) !== 0) return true;
+    this.#store.deleteRetained(entry.message.topic);
+    return false;
+  }
+
+  #write(topic: string, value: Entry | undefined): void {
+    if (value) this.#store.putRetained(value);
+    else this.#store.deleteRetained(topic);
+  }
+}
+
+/** The part of a filter before its first wildcard: what every topic that it matches begins with. */
+function literalPrefix(filter: string): string {
+  const wildcard = filter.search(/[+#]/);
+  // "sport/#" matches "sport" as well, so the slash before a `#` is not part of it.
+  return filter[wildcard] === "#" ? filter.slice(0, Math.max(0, wildcard - 1)) : filter.slice(0, wildcard);
+}
+
+/** A copy that does not keep the frame alive in which the message came. */
+function detached(message: Message): Message {
+  return {
+    ...message,
+    topicUtf8: message.topicUtf8.slice(),
+    properties: message.properties.slice(),
+    payload: message.payload.slice(),
+  };
+}

@@ -1,0 +1,505 @@
+/**
+ * A topic shard's rules: what happens to a message from the moment that it arrives until its subscribers have it.
+ *
+ * A turn is one frame of one link. Everything that it causes is worked out in memory, committed, and only then sent:
+ * no answer leaves before the log owns what it answers for. The links of connections are the only way in, but for wills,
+ * which the session object hands over when everything that the client published has been taken.
+ *
+ * What the shard forgets when it restarts its connections remember: they say hello again and bring their subscriptions,
+ * their place in the log and what is in flight. Until they had time to do so the shard is *recovering*: it logs every
+ * QoS > 0 message, wanted or not, and trims nothing.
+ */
+
+import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
+import type { AttachedSubscription, Fence, HelloRecord, ShardBound, SubscriptionRecord } from "../../link/records.ts";
+import * as records from "../../link/records.ts";
+import type { Message } from "../../mqtt/message.ts";
+import { Reason } from "../../mqtt/reason.ts";
+
+import type { Limits } from "../limits.ts";
+import { Attendance, compareFences, type Subscription } from "./attendance.ts";
+import { deliveredQos, encodeDelivery } from "./delivery.ts";
+import { Fanout, type Recipient } from "./fanout.ts";
+import { Log } from "./log.ts";
+import { Outbox, Outlet } from "./outlet.ts";
+import { Pace } from "./pace.ts";
+import { Pump } from "./pump.ts";
+import { Retained } from "./retained.ts";
+import type { ShardStore } from "./store.ts";
+import { SubscriptionTree } from "./subscription-tree.ts";
+
+/** How long a session without a link may take to come back; above what a connection tries for (`GIVE_UP_MS`). */
+export const GRACE_MS = 40_000;
+/** The stored end of the grace is moved in steps of this, so that a thousand lost links cost few rows. */
+const GRACE_STEP_MS = 20_000;
+/** How long a change may stay unsaved in memory, and so how long an idle object stays awake for it. */
+export const CHECKPOINT_MS = 1_000;
+/** What a link's socket may remember; a session with more says hello again when the object wakes. */
+export const REMEMBERED_BYTES_MAX = 1024;
+/** A session object asks again about a will for far less long than this. */
+const WILL_DONE_KEPT_MS = 24 * 3600 * 1000;
+
+export type ShardEffect =
+  | { readonly type: "send"; readonly link: number; readonly frame: Uint8Array }
+  | { readonly type: "close"; readonly link: number }
+  /** Keep with the link's socket what is needed to know it again after a sleep; undefined: it has to say hello again. */
+  | { readonly type: "remember"; readonly link: number; readonly hello: Uint8Array | undefined };
+
+export interface ShardConfig {
+  /** This shard's number. */
+  readonly shard: number;
+  readonly tenant: string;
+  readonly limits: Limits;
+}
+
+/** What was lost or refused, for whoever watches. */
+export interface ShardCounters {
+  qos0Dropped: number;
+  /** QoS > 0 messages that a session lost because the log was full. */
+  overflowed: number;
+}
+
+export class Shard {
+  readonly counters: ShardCounters = { qos0Dropped: 0, overflowed: 0 };
+  readonly #config: ShardConfig;
+  readonly #store: ShardStore;
+  readonly #log: Log;
+  readonly #retained: Retained;
+  readonly #tree = new SubscriptionTree<Attendance, Subscription>();
+  readonly #fanout = new Fanout(this.#tree);
+  readonly #outbox = new Outbox();
+  readonly #pump: Pump;
+  readonly #pace = new Pace(this.#outbox);
+  readonly #attendances = new Map<string, Attendance>();
+  /** Links that said hello. */
+  readonly #links = new Map<number, Attendance>();
+  /** Sessions whose link is lost. */
+  readonly #offline = new Set<Attendance>();
+  /** Sessions that may have more delivered when this turn's messages are committed. */
+  readonly #pumping = new Set<Attendance>();
+  #effects: ShardEffect[] = [];
+  /** Links to close after what is sent to them. */
+  #closing: number[] = [];
+  #recoveringUntil: number;
+  #graceStored: number;
+  #checkpointAt: number | undefined;
+  #sweepWillsAt: number | undefined;
+
+  /**
+   * @param links the sockets that the object woke with, and what was remembered with them
+   */
+  constructor(
+    config: ShardConfig,
+    store: ShardStore,
+    links: readonly { readonly link: number; readonly hello: Uint8Array | undefined }[],
+    now: number,
+  ) {
+    this.#config = config;
+    this.#store = store;
+    this.#log = new Log(store, config.limits.logBytesMax);
+    this.#retained = new Retained(store);
+    this.#pump = new Pump(
+      { log: this.#log, retained: this.#retained, fanout: this.#fanout, outbox: this.#outbox },
+      config.limits.deliveryBacklogBytesMax,
+    );
+    this.#graceStored = store.graceUntil();
+    this.#recoveringUntil = Math.max(this.#graceStored, links.length === 0 ? now + GRACE_MS : 0);
+    if (store.hasWillsDone()) this.#sweepWillsAt = now + WILL_DONE_KEPT_MS;
+    for (const { link, hello } of links) {
+      if (hello) this.#wake(link, hello, now);
+      else this.#closing.push(link);
+    }
+    // A link that is told to come back brings a session that is not remembered here until then.
+    if (this.#closing.length > 0) this.#recoverFor(now);
+  }
+
+  /** When {@link tick} has to be called; an object that has none may sleep. */
+  get deadline(): number | undefined {
+    const paced = this.#pace.deadline;
+    if (paced === undefined || this.#checkpointAt === undefined) return paced ?? this.#checkpointAt;
+    return Math.min(paced, this.#checkpointAt);
+  }
+
+  /** When {@link alarm} has to be called, asleep or not. */
+  get alarmAt(): number | undefined {
+    const times = [this.#sweepWillsAt];
+    if (!this.#log.empty && this.#recoveringUntil > 0) times.push(this.#recoveringUntil);
+    for (const attendance of this.#offline) times.push(attendance.offlineUntil);
+    const known = times.filter((time) => time !== undefined);
+    return known.length > 0 ? Math.min(...known) : undefined;
+  }
+
+  /** What the constructor found to do. */
+  start(now: number): readonly ShardEffect[] {
+    return this.#settle(now);
+  }
+
+  frame(link: number, frame: Uint8Array, now: number): readonly ShardEffect[] {
+    let published = false;
+    try {
+      const reader = new ByteReader(frame);
+      while (!reader.done) {
+        const record = records.readRecord(reader, now) as ShardBound;
+        published ||= record.kind === records.Kind.Publish;
+        this.#record(link, record, now);
+      }
+    } catch (error) {
+      if (!(error instanceof LinkFormatError)) throw error;
+      this.#closing.push(link);
+      this.#lose(link, now);
+    }
+    const from = this.#links.get(link);
+    if (from) this.#pace.taken(from, published, now);
+    return this.#settle(now);
+  }
+
+  /** A link's socket closed. Its connection may be on its way back. */
+  closed(link: number, now: number): readonly ShardEffect[] {
+    this.#lose(link, now);
+    return this.#settle(now);
+  }
+
+  /** Stores what is unsaved, and trims the log. */
+  tick(now: number): readonly ShardEffect[] {
+    this.#pace.tick(now);
+    if (this.#checkpointAt !== undefined && now >= this.#checkpointAt) {
+      this.#checkpointAt = undefined;
+      this.#checkpoint(now);
+    }
+    return this.#settle(now);
+  }
+
+  /** Ends what has been offline for too long. A late or a second call does no harm. */
+  alarm(now: number): readonly ShardEffect[] {
+    for (const attendance of this.#offline) if (now >= attendance.offlineUntil!) this.#forget(attendance);
+    if (this.#sweepWillsAt !== undefined && now >= this.#sweepWillsAt) {
+      this.#store.sweepWillsDone(now - WILL_DONE_KEPT_MS);
+      this.#sweepWillsAt = this.#store.hasWillsDone() ? now + WILL_DONE_KEPT_MS : undefined;
+    }
+    if (this.#recoveringUntil > 0 && now >= this.#recoveringUntil) this.#recoveringUntil = 0;
+    this.#checkpoint(now);
+    return this.#settle(now);
+  }
+
+  /**
+   * Publishes a will, once: it comes after everything of its connection, whose link is closed if it still is open, and
+   * a second call with the same fence is only answered.
+   */
+  publishWill(fence: Fence, will: Message, now: number): readonly ShardEffect[] {
+    const attendance = this.#attendances.get(will.publisher);
+    if (attendance && attendance.generation <= fence.generation && attendance.epoch <= fence.epoch) {
+      if (attendance.outlet) this.#closing.push(attendance.outlet.link);
+      this.#forget(attendance);
+    }
+    this.#store.transaction(() => {
+      if (!this.#store.markWillDone(will.publisher, fence.epoch, now)) return;
+      this.#sweepWillsAt ??= now + WILL_DONE_KEPT_MS;
+      this.#publish({ ...will, at: now }, now);
+      this.#log.commit();
+    });
+    return this.#settle(now);
+  }
+
+  #record(link: number, record: ShardBound, now: number): void {
+    if (record.kind === records.Kind.Hello) {
+      this.#hello(link, record, now);
+      return;
+    }
+    const from = this.#links.get(link);
+    // A link that was fenced off or refused may still bring frames: nobody waits for an answer to them.
+    if (!from) return;
+    switch (record.kind) {
+      case records.Kind.Publish:
+        this.#publish({ ...record.body, at: now, publisher: from.session }, now);
+        if (record.packetId > 0) {
+          records.writePublished(this.#outbox.records(from.outlet!), record.packetId, Reason.Success);
+        }
+        return;
+      case records.Kind.Ack:
+        from.inflight.delete(record.packetId);
+        this.#touch(from, now);
+        return;
+      case records.Kind.Grant:
+        from.grants += record.count;
+        from.hungry = false;
+        this.#touch(from, now);
+        this.#pumping.add(from);
+        return;
+      case records.Kind.Recall: {
+        const count = Math.min(from.grants, record.count);
+        from.grants -= count;
+        this.#touch(from, now);
+        records.writeReturned(this.#outbox.records(from.outlet!), count);
+        return;
+      }
+      case records.Kind.Subscribe: {
+        const codes = record.subscriptions.map((subscription) => this.#subscribe(from, subscription, now));
+        records.writeSubscribed(this.#outbox.records(from.outlet!), record.request, this.#log.head, codes);
+        this.#pumping.add(from);
+        return;
+      }
+      case records.Kind.Unsubscribe: {
+        const codes = record.filters.map((filter) => this.#unsubscribe(from, filter, now));
+        records.writeUnsubscribed(this.#outbox.records(from.outlet!), record.request, codes);
+        return;
+      }
+      case records.Kind.Drained:
+        from.outlet!.drained();
+        this.#pumping.add(from);
+        return;
+      case records.Kind.Echoed:
+        this.#pace.echoed(from.outlet, now);
+        return;
+      case records.Kind.Bye:
+        this.#forget(from);
+        // The connection waits until this frame is taken, and closes the link itself.
+        this.#effects.push({ type: "send", link, frame: TAKEN });
+        return;
+      default:
+        throw new LinkFormatError("not a record for a shard");
+    }
+  }
+
+  // Links.
+
+  #hello(link: number, hello: HelloRecord, now: number): void {
+    const refusal = this.#refusal(hello);
+    if (refusal !== undefined) {
+      this.#refuse(link, refusal);
+      return;
+    }
+    const previous = this.#attendances.get(hello.session);
+    if (previous && compareFences({ ...hello, linkNumber: hello.link }, previous) < 0) {
+      this.#refuse(link, Reason.SessionTakenOver);
+      return;
+    }
+    if (previous?.outlet) this.#closing.push(previous.outlet.link);
+    if (previous) this.#forget(previous);
+    const attendance = this.#attend(link, hello);
+    records.writeAttached(this.#outbox.records(attendance.outlet!), records.LINK_VERSIONS.max, this.#log.head);
+    this.#touch(attendance, now);
+    this.#pumping.add(attendance);
+  }
+
+  #refusal(hello: HelloRecord): Reason | undefined {
+    const { min, max } = records.LINK_VERSIONS;
+    if (hello.versionMin > max || hello.versionMax < min) return Reason.ServerShuttingDown;
+    if (this.#links.size >= this.#config.limits.shardLinksMax) return Reason.QuotaExceeded;
+    const placement = this.#store.placement();
+    if (!placement) this.#store.putPlacement({ shards: hello.shards, depth: hello.depth });
+    else if (placement.shards !== hello.shards || placement.depth !== hello.depth) return Reason.ServerShuttingDown;
+    return hello.tenant === this.#config.tenant ? undefined : Reason.ImplementationSpecificError;
+  }
+
+  #refuse(link: number, reason: Reason): void {
+    const to = this.#outbox.records(new Outlet(link));
+    records.writeRefused(to, reason);
+    this.#closing.push(link);
+  }
+
+  /** Takes a session in as its hello describes it. */
+  #attend(link: number, hello: HelloRecord): Attendance {
+    const attendance = new Attendance(hello, this.#config.shard);
+    attendance.outlet = new Outlet(link);
+    if (hello.cursor !== undefined && hello.cursor < this.#log.head) attendance.behind = hello.cursor;
+    this.#attendances.set(attendance.session, attendance);
+    this.#links.set(link, attendance);
+    for (const subscription of hello.subscriptions) this.#put(attendance, { ...subscription, loggedUntil: 0 });
+    return attendance;
+  }
+
+  /** Takes a session in again whose link outlasted the object's sleep. */
+  #wake(link: number, remembered: Uint8Array, now: number): void {
+    const hello = records.readRecord(new ByteReader(remembered), now) as HelloRecord;
+    const attendance = this.#attend(link, hello);
+    attendance.hungry = attendance.grants === 0 && attendance.owed;
+  }
+
+  /** A session's link is gone without a word: for a while it counts as offline, and what it wants is logged. */
+  #lose(link: number, now: number): void {
+    const attendance = this.#links.get(link);
+    this.#links.delete(link);
+    if (!attendance || attendance.outlet?.link !== link) return;
+    if (attendance.subscriptions.size === 0) {
+      this.#forget(attendance);
+      return;
+    }
+    this.#pace.gone(attendance.outlet);
+    attendance.outlet = undefined;
+    attendance.offlineUntil = now + GRACE_MS;
+    this.#offline.add(attendance);
+    attendance.behind ??= this.#log.head;
+    this.#recoverFor(now);
+  }
+
+  /**
+   * Sessions may come back that this object will not remember if it sleeps or restarts: until the grace is over, every
+   * QoS > 0 message is kept for them.
+   */
+  #recoverFor(now: number): void {
+    if (this.#graceStored < now + GRACE_MS) {
+      this.#graceStored = now + GRACE_MS + GRACE_STEP_MS;
+      this.#store.putGraceUntil(this.#graceStored);
+    }
+    this.#recoveringUntil = Math.max(this.#recoveringUntil, now + GRACE_MS);
+  }
+
+  /** The session has ended here, or lives on under another link. */
+  #forget(attendance: Attendance): void {
+    for (const filter of attendance.subscriptions.keys()) this.#tree.delete(filter, attendance);
+    if (attendance.subscriptions.size > 0) this.#fanout.changed();
+    if (attendance.outlet) this.#links.delete(attendance.outlet.link);
+    this.#pace.gone(attendance.outlet);
+    attendance.outlet = undefined;
+    this.#offline.delete(attendance);
+    if (this.#attendances.get(attendance.session) === attendance) this.#attendances.delete(attendance.session);
+  }
+
+  // Subscriptions.
+
+  #subscribe(by: Attendance, wanted: SubscriptionRecord, now: number): number {
+    const previous = by.subscriptions.get(wanted.filter);
+    const scanned = wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous); // [MQTT-3.3.1-9..11]
+    const start = previous && previous.qos > 0 ? previous.start : this.#log.head;
+    const lowered = previous && previous.qos > 0 && wanted.qos === 0 && by.behind !== undefined;
+    this.#put(by, {
+      ...wanted,
+      start,
+      scan: scanned ? 0 : undefined,
+      loggedUntil: lowered ? this.#log.head : (previous?.loggedUntil ?? 0),
+    });
+    this.#touch(by, now);
+    return wanted.qos | (scanned ? records.RETAINED_FOLLOW : 0);
+  }
+
+  #unsubscribe(by: Attendance, filter: string, now: number): Reason {
+    if (!by.subscriptions.delete(filter)) return Reason.NoSubscriptionExisted;
+    this.#tree.delete(filter, by);
+    this.#fanout.changed();
+    this.#touch(by, now);
+    return Reason.Success;
+  }
+
+  #put(by: Attendance, subscription: AttachedSubscription & { readonly loggedUntil: number }): void {
+    const own: Subscription = { ...subscription };
+    by.subscriptions.set(own.filter, own); // [MQTT-3.8.4-3]
+    this.#tree.set(own.filter, by, own);
+    this.#fanout.changed();
+  }
+
+  // Messages.
+
+  #publish(message: Message, now: number): void {
+    const plan = this.#fanout.plan(message.topic);
+    const offset = this.#ownOrSkip(message, plan.recipients, now);
+    const packets = new Array<Uint8Array | undefined>(plan.encodings);
+    for (const recipient of plan.recipients) {
+      const { attendance, encoding } = recipient;
+      const own = attendance.session === message.publisher && recipient.ownTerms !== recipient.terms;
+      const terms = own ? recipient.ownTerms : recipient.terms;
+      if (!terms) continue;
+      const qos = deliveredQos(message, terms);
+      if (qos > 0 && !this.#current(attendance, offset!, now)) continue;
+      if (qos === 0 && !this.#takesQos0(attendance)) continue;
+      const version = attendance.mqttVersion;
+      const packet = own
+        ? encodeDelivery(message, terms, version, false, now)
+        : (packets[encoding] ??= encodeDelivery(message, terms, version, false, now));
+      if (!packet || packet.length > attendance.packetBytesMax) continue; // [MQTT-3.1.2-25]
+      if (qos === 0) {
+        this.#outbox.share(attendance.outlet!, packet);
+      } else {
+        this.#touch(attendance, now);
+        this.#pump.deliver(attendance, packet.slice(), message.topicUtf8.length, offset!, 0);
+      }
+    }
+  }
+
+  /** Puts a message into the log and among the retained, if it belongs there. Returns its offset if it has one. */
+  #ownOrSkip(message: Message, recipients: readonly Recipient[], now: number): number | undefined {
+    const wanted = message.qos > 0 && (this.#recovering(now) || recipients.some(({ terms }) => terms.qos > 0));
+    if (!wanted && !message.retain) return undefined;
+    const offset = this.#log.issue();
+    if (wanted) this.#log.append(offset, message);
+    if (message.retain) this.#retained.set(offset, message);
+    this.#checkpointSoon(now);
+    return offset;
+  }
+
+  /** True when a session that had everything before `offset` can be sent it now; otherwise it falls behind. */
+  #current(attendance: Attendance, offset: number, now: number): boolean {
+    if (attendance.behind !== undefined) return false;
+    if (this.#pump.ready(attendance)) return true;
+    attendance.behind = offset - 1;
+    this.#touch(attendance, now);
+    this.#pumping.add(attendance);
+    return false;
+  }
+
+  #takesQos0(attendance: Attendance): boolean {
+    if (!attendance.outlet) return false;
+    if (attendance.outlet.backlogBytes < this.#config.limits.deliveryBacklogBytesMax) return true;
+    this.counters.qos0Dropped += 1;
+    return false;
+  }
+
+  #recovering(now: number): boolean {
+    return now < this.#recoveringUntil;
+  }
+
+  // Saving.
+
+  /** The session changed: what its link's socket remembers is out of date until the next checkpoint. */
+  #touch(attendance: Attendance, now: number): void {
+    this.#checkpointSoon(now);
+    if (attendance.dirty || !attendance.outlet) return;
+    attendance.dirty = true;
+    this.#effects.push({ type: "remember", link: attendance.outlet.link, hello: undefined });
+  }
+
+  #checkpointSoon(now: number): void {
+    this.#checkpointAt ??= now + CHECKPOINT_MS;
+  }
+
+  #checkpoint(now: number): void {
+    this.#retained.save();
+    for (const attendance of this.#attendances.values()) {
+      if (!attendance.dirty || !attendance.outlet) continue;
+      attendance.dirty = false;
+      const hello = attendance.remember(this.#log.head);
+      const fits = hello.length <= REMEMBERED_BYTES_MAX;
+      if (fits) this.#effects.push({ type: "remember", link: attendance.outlet.link, hello });
+    }
+    this.#trim(now);
+  }
+
+  #trim(now: number): void {
+    const overflow = this.#log.overflow();
+    if (overflow !== undefined) this.#release(overflow);
+    if (this.#recovering(now)) return;
+    let needed = this.#log.head;
+    for (const attendance of this.#attendances.values()) needed = Math.min(needed, attendance.needs() ?? needed);
+    this.#log.trim(needed);
+  }
+
+  /** The log is full: its oldest batches go, wanted or not, and what was not delivered of them is counted. */
+  #release(cut: number): void {
+    for (const attendance of this.#attendances.values()) {
+      if (attendance.behind !== undefined && attendance.behind < cut)
+        this.counters.overflowed += cut - attendance.behind;
+      attendance.release(cut);
+    }
+    this.#log.trim(cut);
+  }
+
+  #settle(now: number): readonly ShardEffect[] {
+    this.#log.commit();
+    for (const attendance of this.#pumping) if (this.#pump.run(attendance, now)) this.#touch(attendance, now);
+    this.#pumping.clear();
+    this.#outbox.flush((link, frame) => this.#effects.push({ type: "send", link, frame }));
+    for (const link of this.#closing.splice(0)) this.#effects.push({ type: "close", link });
+    return this.#effects.splice(0);
+  }
+}
+
+const TAKEN = Uint8Array.of(records.Kind.Taken);

@@ -1,0 +1,203 @@
+/** What a topic shard stores, and how. Offsets are the log's; times are milliseconds since 1970. */
+
+import { ByteReader, ByteWriter } from "../../link/bytes.ts";
+import { readMessage, writeMessage } from "../../link/message.ts";
+import type { Message } from "../../mqtt/message.ts";
+import type { Sql } from "../ports.ts";
+import type { Placement } from "./placement.ts";
+
+const SCHEMA = [
+  "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+  // A row is a batch: a row written costs the same for one message as for a hundred.
+  `CREATE TABLE IF NOT EXISTS log (
+     first INTEGER PRIMARY KEY,
+     last INTEGER NOT NULL,
+     entries BLOB NOT NULL
+   )`,
+  // In the order of their offsets, so that a place in a scan is one number that survives replacements.
+  `CREATE TABLE IF NOT EXISTS retained (
+     offset INTEGER PRIMARY KEY,
+     topic TEXT NOT NULL UNIQUE,
+     message BLOB NOT NULL
+   )`,
+  `CREATE TABLE IF NOT EXISTS will_done (
+     session TEXT NOT NULL,
+     epoch INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     PRIMARY KEY (session, epoch)
+   ) WITHOUT ROWID`,
+];
+
+/** A message with its place in the log. */
+export interface Entry {
+  readonly offset: number;
+  readonly message: Message;
+}
+
+type MetaKey = "shards" | "depth" | "reserved" | "grace_until";
+
+export class ShardStore {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    for (const statement of SCHEMA) sql.run(statement);
+  }
+
+  transaction<T>(body: () => T): T {
+    return this.#sql.transaction(body);
+  }
+
+  placement(): Placement | undefined {
+    const shards = this.#meta("shards");
+    const depth = this.#meta("depth");
+    return shards === undefined || depth === undefined ? undefined : { shards, depth };
+  }
+
+  putPlacement(placement: Placement): void {
+    this.#putMeta("shards", placement.shards);
+    this.#putMeta("depth", placement.depth);
+  }
+
+  /** Offsets up to this one may have been issued. */
+  reserved(): number {
+    return this.#meta("reserved") ?? 0;
+  }
+
+  putReserved(offset: number): void {
+    this.#putMeta("reserved", offset);
+  }
+
+  /** Until when a session may come back that this object does not remember. */
+  graceUntil(): number {
+    return this.#meta("grace_until") ?? 0;
+  }
+
+  putGraceUntil(at: number): void {
+    this.#putMeta("grace_until", at);
+  }
+
+  // The log.
+
+  appendBatch(entries: readonly Entry[], encoded: Uint8Array): void {
+    this.#sql.run(
+      "INSERT INTO log (first, last, entries) VALUES (?, ?, ?)",
+      entries[0]!.offset,
+      entries.at(-1)!.offset,
+      encoded,
+    );
+  }
+
+  /** The first batch with an entry after `offset`. */
+  batchAfter(offset: number): { first: number; last: number; entries: Entry[] } | undefined {
+    const row = this.#sql.rows("SELECT first, last, entries FROM log WHERE last > ? ORDER BY first LIMIT 1", offset)[0];
+    if (!row) return undefined;
+    return {
+      first: row["first"] as number,
+      last: row["last"] as number,
+      entries: decodeEntries(row["entries"] as Uint8Array),
+    };
+  }
+
+  /** Deletes the batches that end at or before `offset`. */
+  deleteBatches(offset: number): void {
+    this.#sql.run("DELETE FROM log WHERE last <= ?", offset);
+  }
+
+  /** Where each batch ends and its bytes, oldest first. */
+  batches(): { last: number; bytes: number }[] {
+    return this.#sql
+      .rows("SELECT last, length(entries) AS bytes FROM log ORDER BY first")
+      .map((row) => ({ last: row["last"] as number, bytes: row["bytes"] as number }));
+  }
+
+  // Retained messages.
+
+  putRetained(entry: Entry): void {
+    const message = new ByteWriter();
+    writeMessage(message, entry.message);
+    this.deleteRetained(entry.message.topic);
+    this.#sql.run(
+      "INSERT INTO retained (offset, topic, message) VALUES (?, ?, ?)",
+      entry.offset,
+      entry.message.topic,
+      message.take(),
+    );
+  }
+
+  deleteRetained(topic: string): void {
+    this.#sql.run("DELETE FROM retained WHERE topic = ?", topic);
+  }
+
+  retainedOffset(topic: string): number | undefined {
+    return this.#sql.rows("SELECT offset FROM retained WHERE topic = ?", topic)[0]?.["offset"] as number | undefined;
+  }
+
+  /** Offsets and topics after `offset`, up to and with `upTo`, in order, of topics that begin with `prefix`. */
+  retainedTopics(prefix: string, offset: number, upTo: number, limit: number): { offset: number; topic: string }[] {
+    const rows =
+      prefix === ""
+        ? this.#sql.rows(
+            "SELECT offset, topic FROM retained WHERE offset > ? AND offset <= ? ORDER BY offset LIMIT ?",
+            offset,
+            upTo,
+            limit,
+          )
+        : this.#sql.rows(
+            `SELECT offset, topic FROM retained WHERE topic >= ? AND topic < ? AND offset > ? AND offset <= ?
+             ORDER BY offset LIMIT ?`,
+            prefix,
+            // Topics are compared as UTF-8, in which no byte is 0xFF: U+10FFFF closes every range that prefix opens.
+            `${prefix}\u{10FFFF}`,
+            offset,
+            upTo,
+            limit,
+          );
+    return rows.map((row) => ({ offset: row["offset"] as number, topic: row["topic"] as string }));
+  }
+
+  retainedAt(offset: number): Entry | undefined {
+    const row = this.#sql.rows("SELECT message FROM retained WHERE offset = ?", offset)[0];
+    return row && { offset, message: readMessage(new ByteReader(row["message"] as Uint8Array)) };
+  }
+
+  // Wills.
+
+  /** Notes that a will is published. Returns false when it was noted before. */
+  markWillDone(session: string, epoch: number, now: number): boolean {
+    if (this.#sql.rows("SELECT 1 AS one FROM will_done WHERE session = ? AND epoch = ?", session, epoch).length > 0)
+      return false;
+    this.#sql.run("INSERT INTO will_done (session, epoch, at) VALUES (?, ?, ?)", session, epoch, now);
+    return true;
+  }
+
+  /** Forgets notes that no retry can ask for any more. */
+  sweepWillsDone(before: number): void {
+    this.#sql.run("DELETE FROM will_done WHERE at < ?", before);
+  }
+
+  hasWillsDone(): boolean {
+    return this.#sql.rows("SELECT 1 AS one FROM will_done LIMIT 1").length > 0;
+  }
+
+  #meta(key: MetaKey): number | undefined {
+    return this.#sql.rows("SELECT value FROM meta WHERE key = ?", key)[0]?.["value"] as number | undefined;
+  }
+
+  #putMeta(key: MetaKey, value: number): void {
+    this.#sql.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value);
+  }
+}
+
+/** Appends one entry to a batch: offset u48 · message. */
+export function writeEntry(to: ByteWriter, entry: Entry): void {
+  to.u48(entry.offset);
+  writeMessage(to, entry.message);
+}
+
+function decodeEntries(bytes: Uint8Array): Entry[] {
+  const from = new ByteReader(bytes);
+  const entries: Entry[] = [];
+  while (!from.done) entries.push({ offset: from.u48(), message: readMessage(from) });
+  return entries;
+}
