@@ -1,0 +1,88 @@
+/** Settings: what an operator may set in wrangler.toml's [vars], read once, with an error that names the variable. */
+
+import * as z from "zod/mini";
+import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "./core/limits.ts";
+import type { Placement } from "./core/shard/placement.ts";
+
+export interface Config {
+  readonly limits: Limits;
+  readonly settings: Settings;
+  readonly placement: Placement;
+  readonly tenant: string;
+}
+
+/** A log row holds 2 MB, and a message has to fit one with its topic and properties. */
+const PACKET_BYTES_MOST = 1_800_000;
+
+/** A whole number within bounds, written in decimal digits as every variable is. */
+function whole(from: number, to: number, otherwise: number) {
+  return z._default(
+    z.pipe(
+      z.pipe(
+        z.string().check(z.regex(/^\d+$/, "must be a whole number")),
+        z.transform((text: string) => Number(text)),
+      ),
+      z.number().check(z.gte(from, `must be at least ${from}`), z.lte(to, `must be at most ${to}`)),
+    ),
+    otherwise as unknown as string & number,
+  );
+}
+
+const Variables = z.object({
+  SHARDS: whole(1, 1024, 4),
+  SHARD_DEPTH: whole(1, 16, 2),
+  PACKET_BYTES_MAX: whole(1024, PACKET_BYTES_MOST, DEFAULT_LIMITS.packetBytesMax),
+  TOPIC_BYTES_MAX: whole(1, 65_535, DEFAULT_LIMITS.topicBytesMax),
+  TOPIC_LEVELS_MAX: whole(1, 1024, DEFAULT_LIMITS.topicLevelsMax),
+  CLIENT_ID_BYTES_MAX: whole(23, 900, DEFAULT_LIMITS.clientIdBytesMax),
+  SUBSCRIPTIONS_MAX: whole(1, 1_000_000, DEFAULT_LIMITS.subscriptionsMax),
+  CONNECT_SECONDS_MAX: whole(1, 300, DEFAULT_LIMITS.connectSecondsMax),
+  RECEIVE_MAXIMUM: whole(1, 65_535, DEFAULT_LIMITS.receiveMaximum),
+  INFLIGHT_MAX: whole(1, 65_535, DEFAULT_LIMITS.inflightMax),
+  LINK_BACKLOG_BYTES_MAX: whole(65_536, 2 ** 26, DEFAULT_LIMITS.linkBacklogBytesMax),
+  UNANSWERED_BYTES_MAX: whole(65_536, 2 ** 26, DEFAULT_LIMITS.unansweredBytesMax),
+  DELIVERY_BACKLOG_BYTES_MAX: whole(65_536, 2 ** 26, DEFAULT_LIMITS.deliveryBacklogBytesMax),
+  LOG_BYTES_MAX: whole(1_000_000, 8 * 2 ** 30, DEFAULT_LIMITS.logBytesMax),
+  SHARD_LINKS_MAX: whole(1, 32_000, DEFAULT_LIMITS.shardLinksMax),
+  KEEP_ALIVE_SECONDS_MAX: whole(0, 65_535, DEFAULT_SETTINGS.keepAliveSecondsMax),
+});
+
+/** A setting is wrong; the message names it and says what it must be. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/**
+ * Reads the settings.
+ *
+ * @throws ConfigError when one is not what it must be
+ */
+export function readConfig(env: Readonly<Record<string, unknown>>): Config {
+  const read = Variables.safeParse(env);
+  if (!read.success) {
+    const issue = read.error.issues[0]!;
+    const name = String(issue.path[0]);
+    throw new ConfigError(`${name} is "${String(env[name])}": it ${issue.message}`);
+  }
+  const v = read.data;
+  return {
+    placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
+    tenant: "main",
+    settings: { keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX },
+    limits: {
+      packetBytesMax: v.PACKET_BYTES_MAX,
+      topicBytesMax: v.TOPIC_BYTES_MAX,
+      topicLevelsMax: v.TOPIC_LEVELS_MAX,
+      clientIdBytesMax: v.CLIENT_ID_BYTES_MAX,
+      subscriptionsMax: v.SUBSCRIPTIONS_MAX,
+      connectSecondsMax: v.CONNECT_SECONDS_MAX,
+      receiveMaximum: v.RECEIVE_MAXIMUM,
+      inflightMax: v.INFLIGHT_MAX,
+      linkBacklogBytesMax: v.LINK_BACKLOG_BYTES_MAX,
+      unansweredBytesMax: v.UNANSWERED_BYTES_MAX,
+      deliveryBacklogBytesMax: v.DELIVERY_BACKLOG_BYTES_MAX,
+      logBytesMax: v.LOG_BYTES_MAX,
+      shardLinksMax: v.SHARD_LINKS_MAX,
+    },
+  };
+}

@@ -1,0 +1,198 @@
+/**
+ * Drives one connection: gives the core what happens on the client's socket and on the links, and does what the core
+ * says. It is the same for WebSocket and TCP; a transport is what differs.
+ */
+
+import type { Config } from "../config.ts";
+import { Connection } from "../core/connection/connection.ts";
+import type { Effect, LinkName } from "../core/connection/effects.ts";
+import type { Env } from "../env.ts";
+import { PING } from "../link/ping.ts";
+import { reasonName } from "../mqtt/reason.ts";
+import { sessionName, shardName } from "../names.ts";
+
+/** The client's socket, as the driver writes to it. */
+export interface Transport {
+  send(bytes: Uint8Array): void;
+  close(code: number, reason: string): void;
+  /** Bytes that were sent and have not left. */
+  readonly bufferedBytes: number;
+}
+
+export class Driver {
+  /** Resolves when the client is gone and everything that it left is settled. */
+  readonly done: Promise<void>;
+  readonly #env: Env;
+  readonly #config: Config;
+  readonly #transport: Transport;
+  readonly #connection: Connection;
+  /** The current socket of each link, or a number while it is being opened. */
+  readonly #links = new Map<LinkName, WebSocket | number>();
+  #attempts = 0;
+  #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | undefined;
+  #finish!: () => void;
+  #relieved: (() => void) | undefined;
+
+  constructor(env: Env, config: Config, transport: Transport) {
+    this.#env = env;
+    this.#config = config;
+    this.#transport = transport;
+    this.done = new Promise((resolve) => (this.#finish = resolve));
+    this.#connection = new Connection(
+      {
+        ...config,
+        assignedClientId: `auto-${crypto.randomUUID()}`,
+        random: Math.random,
+        bufferedBytes: () => transport.bufferedBytes,
+      },
+      Date.now(),
+    );
+    this.#arm();
+  }
+
+  bytes(chunk: Uint8Array): void {
+    this.#perform(this.#connection.bytes(chunk, Date.now()));
+  }
+
+  textFrame(): void {
+    this.#perform(this.#connection.textFrame(Date.now()));
+  }
+
+  closed(): void {
+    this.#perform(this.#connection.clientClosed(Date.now()));
+  }
+
+  /** Resolves at once, or when the shards have caught up with what the client sent. */
+  async room(): Promise<void> {
+    if (!this.#connection.congested) return;
+    await new Promise<void>((resolve) => (this.#relieved = resolve));
+  }
+
+  #perform(effects: readonly Effect[]): void {
+    for (const effect of effects) this.#do(effect);
+    this.#arm();
+    if (this.#relieved && !this.#connection.congested) {
+      this.#relieved();
+      this.#relieved = undefined;
+    }
+  }
+
+  #do(effect: Effect): void {
+    switch (effect.type) {
+      case "send":
+        this.#transport.send(effect.bytes);
+        return;
+      case "close":
+        this.#transport.close(effect.code, effect.reason);
+        return;
+      case "openLink":
+        void this.#openLink(effect.link);
+        return;
+      case "sendLink":
+        this.#sendLink(effect.link, effect.frame);
+        return;
+      case "pingLink":
+        this.#sendLink(effect.link, PING);
+        return;
+      case "closeLink":
+        this.#closeLink(effect.link);
+        return;
+      case "report":
+        console.log(
+          JSON.stringify({
+            event: "disconnected",
+            client: this.#connection.clientId,
+            reason: reasonName(effect.reason),
+            detail: effect.detail,
+          }),
+        );
+        return;
+      case "done":
+        if (this.#timer) clearTimeout(this.#timer.id);
+        this.#finish();
+        return;
+    }
+  }
+
+  async #openLink(name: LinkName): Promise<void> {
+    const attempt = ++this.#attempts;
+    this.#closeLink(name);
+    this.#links.set(name, attempt);
+    let socket: WebSocket | null = null;
+    try {
+      const response = await this.#object(name).fetch("https://object/link", { headers: { Upgrade: "websocket" } });
+      socket = response.webSocket;
+    } catch (error) {
+      console.warn(`link ${name} of ${this.#connection.clientId} did not open`, error);
+    }
+    const wanted = this.#links.get(name) === attempt;
+    if (!socket || !wanted) {
+      socket?.accept();
+      socket?.close();
+      if (wanted) this.#linkGone(name, attempt);
+      return;
+    }
+    // Compatibility dates since March 2026 deliver a Blob otherwise.
+    socket.binaryType = "arraybuffer";
+    socket.accept();
+    this.#links.set(name, socket);
+    const current = socket;
+    socket.addEventListener("message", (event) => {
+      if (this.#links.get(name) !== current) return;
+      if (typeof event.data === "string") this.#connection.linkPong(name);
+      else this.#perform(this.#connection.linkFrame(name, new Uint8Array(event.data as ArrayBuffer), Date.now()));
+    });
+    socket.addEventListener("close", () => this.#linkGone(name, current));
+    socket.addEventListener("error", () => this.#linkGone(name, current));
+    this.#perform(this.#connection.linkOpened(name, Date.now()));
+  }
+
+  #object(name: LinkName): Fetcher {
+    const { tenant } = this.#config;
+    return name === "session"
+      ? this.#env.SESSIONS.getByName(sessionName(tenant, this.#connection.clientId))
+      : this.#env.TOPIC_SHARDS.getByName(shardName(tenant, name));
+  }
+
+  #sendLink(name: LinkName, frame: Uint8Array | string): void {
+    const socket = this.#links.get(name);
+    if (socket === undefined || typeof socket === "number") return;
+    try {
+      socket.send(frame);
+    } catch {
+      this.#linkGone(name, socket);
+    }
+  }
+
+  #closeLink(name: LinkName): void {
+    const socket = this.#links.get(name);
+    this.#links.delete(name);
+    if (socket === undefined || typeof socket === "number") return;
+    try {
+      socket.close(1000);
+    } catch {
+      // It is closed already.
+    }
+  }
+
+  /** The socket closed, unless it was let go of before. */
+  #linkGone(name: LinkName, socket: WebSocket | number): void {
+    if (this.#links.get(name) !== socket) return;
+    this.#closeLink(name);
+    this.#perform(this.#connection.linkClosed(name, Date.now()));
+  }
+
+  #arm(): void {
+    const at = this.#connection.deadline;
+    if (at === undefined || (this.#timer && this.#timer.at <= at)) return;
+    if (this.#timer) clearTimeout(this.#timer.id);
+    const id = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#perform(this.#connection.tick(Date.now()));
+      },
+      Math.max(0, at - Date.now()),
+    );
+    this.#timer = { at, id };
+  }
+}

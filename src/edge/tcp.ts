@@ -1,0 +1,52 @@
+/** MQTT over TCP: the Worker's `connect` handler, and the socket as the driver's transport. */
+
+import type { Config } from "../config.ts";
+import type { Env } from "../env.ts";
+import { Driver, type Transport } from "./driver.ts";
+
+/** Serves one TCP client until it is gone; the platform ends the socket when this resolves. */
+export async function serveTcp(client: Socket, env: Env, config: Config): Promise<void> {
+  const transport = tcpTransport(client);
+  const driver = new Driver(env, config, transport);
+  const reader = (client.readable as ReadableStream<Uint8Array>).getReader();
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      driver.bytes(value);
+      await driver.room();
+    }
+  } catch {
+    // The client's network failed, or we closed the socket.
+  }
+  driver.closed();
+  await driver.done;
+  transport.close();
+}
+
+function tcpTransport(client: Socket): Transport & { close(): void } {
+  const writer = (client.writable as WritableStream<Uint8Array>).getWriter();
+  let bufferedBytes = 0;
+  let closing = false;
+  return {
+    send(bytes) {
+      if (closing) return;
+      bufferedBytes += bytes.length;
+      const written = (): void => {
+        bufferedBytes -= bytes.length;
+      };
+      writer.write(bytes).then(written, written);
+    },
+    close() {
+      if (closing) return;
+      closing = true;
+      const closed = (): void => {
+        void client.close().catch(() => {});
+      };
+      writer.close().then(closed, closed);
+    },
+    get bufferedBytes() {
+      return bufferedBytes;
+    },
+  };
+}

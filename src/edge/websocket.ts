@@ -1,0 +1,62 @@
+/** MQTT over WebSocket: the upgrade, and the socket as the driver's transport. */
+
+import type { Config } from "../config.ts";
+import type { Env } from "../env.ts";
+import { Driver, type Transport } from "./driver.ts";
+
+/** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
+const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
+
+/** Accepts a client's WebSocket. A client that offers no subprotocol is taken for one that forgot. */
+export function acceptWebSocket(request: Request, env: Env, config: Config, ctx: ExecutionContext): Response {
+  if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
+    return new Response("MQTT is spoken here over WebSocket, with subprotocol mqtt.\n", {
+      status: 426,
+      headers: { Upgrade: "websocket" },
+    });
+  }
+  const offered = (request.headers.get("Sec-WebSocket-Protocol") ?? "").split(",").map((name) => name.trim());
+  const chosen = SUBPROTOCOLS.find((name) => offered.includes(name));
+  if (!chosen && offered.some((name) => name !== "")) {
+    return new Response("The WebSocket subprotocol must be mqtt.\n", { status: 400 });
+  }
+  const { 0: theirs, 1: socket } = new WebSocketPair();
+  socket.binaryType = "arraybuffer";
+  socket.accept();
+  const driver = new Driver(env, config, webSocketTransport(socket));
+  socket.addEventListener("message", ({ data }) => {
+    if (typeof data === "string") driver.textFrame();
+    else driver.bytes(new Uint8Array(data as ArrayBuffer));
+  });
+  socket.addEventListener("close", () => driver.closed());
+  socket.addEventListener("error", () => driver.closed());
+  // The client's leaving has to be settled after its socket is gone.
+  ctx.waitUntil(driver.done);
+  return new Response(null, {
+    status: 101,
+    webSocket: theirs,
+    headers: chosen ? { "Sec-WebSocket-Protocol": chosen } : {},
+  });
+}
+
+function webSocketTransport(socket: WebSocket): Transport {
+  return {
+    send(bytes) {
+      try {
+        socket.send(bytes);
+      } catch {
+        // It is closing; its close event follows.
+      }
+    },
+    close(code, reason) {
+      try {
+        socket.close(code, reason);
+      } catch {
+        // It is closed already.
+      }
+    },
+    get bufferedBytes() {
+      return (socket as { bufferedAmount?: number }).bufferedAmount ?? 0;
+    },
+  };
+}

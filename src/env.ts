@@ -1,0 +1,11 @@
+/** The bindings and settings of wrangler.toml, as the Worker and its objects are given them. */
+
+import type { SessionObject } from "./objects/session-object.ts";
+import type { ShardObject } from "./objects/shard-object.ts";
+
+export interface Env {
+  readonly SESSIONS: DurableObjectNamespace<SessionObject>;
+  readonly TOPIC_SHARDS: DurableObjectNamespace<ShardObject>;
+  /** Settings; `config.ts` says which there are. */
+  readonly [setting: string]: unknown;
+}
