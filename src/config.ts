@@ -47,6 +47,9 @@ const Variables = z.object({
   KEEP_ALIVE_SECONDS_MAX: whole(0, 65_535, DEFAULT_SETTINGS.keepAliveSecondsMax),
 });
 
+/** The names of all settings. */
+export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
+
 /** A setting is wrong; the message names it and says what it must be. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";

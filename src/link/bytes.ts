@@ -9,6 +9,7 @@
 import { decodeUtf8, encodeUtf8 } from "../mqtt/utf8.ts";
 
 const U48_HIGH = 2 ** 32;
+const NO_BYTES = new Uint8Array(0);
 
 /** Appends values to a buffer that grows. `take` hands the bytes out and starts anew. */
 export class ByteWriter {
@@ -166,6 +167,7 @@ export class ByteReader {
   }
 
   raw(length: number): Uint8Array {
+    if (length === 0) return NO_BYTES;
     const at = this.#advance(length);
     return this.#bytes.subarray(at, at + length);
   }

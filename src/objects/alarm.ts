@@ -1,27 +1,29 @@
-/** Keeps an object's alarm at the time that its core asks for. Setting an alarm writes a row, so it is set only to move it. */
+/**
+ * Keeps an object's alarm at the time that its core asks for. Setting an alarm writes a row, so it is set only to move it
+ * forward: an alarm that goes off too early does no harm.
+ */
 export class Alarm {
   readonly #storage: DurableObjectStorage;
-  /** What is stored; undefined when it is not known, null when there is none. */
-  #set: number | null | undefined;
+  #at: number | null = null;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
   }
 
-  /** The alarm went off, and so is no longer set. */
-  fired(): void {
-    this.#set = null;
+  /** Learns which alarm is set; to be awaited before the object takes its first event. */
+  async load(): Promise<void> {
+    this.#at = await this.#storage.getAlarm();
   }
 
-  /** The alarm went with everything else that was stored. */
-  wiped(): void {
-    this.#set = null;
+  /** The alarm went off, or went with everything else that was stored. */
+  gone(): void {
+    this.#at = null;
   }
 
-  /** An alarm that is set too early does no harm; one that is too late is moved. */
+  /** Sees to it that an alarm goes off at `at` or before. */
   ensure(at: number | undefined): void {
-    if (at === undefined || (typeof this.#set === "number" && this.#set <= at)) return;
-    this.#set = at;
+    if (at === undefined || (this.#at !== null && this.#at <= at)) return;
+    this.#at = at;
     void this.#storage.setAlarm(at);
   }
 }

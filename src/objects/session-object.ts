@@ -34,7 +34,10 @@ export class SessionObject extends DurableObject<Env> {
     });
     const store = new SessionStore(objectSql(ctx.storage));
     this.#session = new Session(store, links, (link) => this.#sockets.lastPingAt(link), Date.now());
-    this.#perform(() => []);
+    void ctx.blockConcurrencyWhile(async () => {
+      await this.#alarm.load();
+      this.#perform(() => []);
+    });
   }
 
   override fetch(request: Request): Response {
@@ -57,7 +60,7 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   override alarm(): void {
-    this.#alarm.fired();
+    this.#alarm.gone();
     this.#perform(() => this.#session.alarm(Date.now()));
   }
 
@@ -87,7 +90,7 @@ export class SessionObject extends DurableObject<Env> {
       case "wipe":
         // Takes effect at once, the alarm included; the promise says when it is durable, which nobody waits for.
         void this.ctx.storage.deleteAll();
-        this.#alarm.wiped();
+        this.#alarm.gone();
         return;
       case "publishWill":
         void this.#publishWill(effect.fence, effect.message);

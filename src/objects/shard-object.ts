@@ -30,7 +30,10 @@ export class ShardObject extends DurableObject<Env> {
     const { limits } = readConfig(env);
     const store = new ShardStore(objectSql(ctx.storage));
     this.#shard = new Shard({ ...parseShardName(ctx.id.name!), limits }, store, links, Date.now());
-    this.#perform(() => this.#shard.start(Date.now()));
+    void ctx.blockConcurrencyWhile(async () => {
+      await this.#alarm.load();
+      this.#perform(() => this.#shard.start(Date.now()));
+    });
   }
 
   override fetch(request: Request): Response {
@@ -53,7 +56,7 @@ export class ShardObject extends DurableObject<Env> {
   }
 
   override alarm(): void {
-    this.#alarm.fired();
+    this.#alarm.gone();
     this.#perform(() => this.#shard.alarm(Date.now()));
   }
 

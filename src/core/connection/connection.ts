@@ -119,6 +119,7 @@ export class Connection {
 
   /** True while some shard takes less than this client sends: a transport that can should read no further. */
   get congested(): boolean {
+    if (this.#phase === "leaving" || this.#phase === "done") return false;
     for (const link of this.#links.values()) {
       if (link.backlogBytes > this.limits.linkBacklogBytesMax / 4) return true;
     }

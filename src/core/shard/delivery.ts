@@ -4,8 +4,9 @@
  */
 
 import type { SubscriptionRecord } from "../../link/records.ts";
+import type { Arena } from "./arena.ts";
 import { type Message, remainingSeconds } from "../../mqtt/message.ts";
-import { encodePublish } from "../../mqtt/publish.ts";
+import { publishLength, writePublish } from "../../mqtt/publish.ts";
 
 /** What the subscriptions of one session that match a topic say together. */
 export interface Terms {
@@ -37,10 +38,12 @@ export function deliveredQos(message: Message, terms: Terms): 0 | 1 | 2 {
 /**
  * Encodes a delivery, with packet id 0 to be replaced when its QoS is above 0.
  *
+ * @param arena holds the packet until the turn ends
  * @param retained the message is sent because of a SUBSCRIBE, so RETAIN is set whatever the terms say [MQTT §3.3.1.3]
  * @returns undefined when the message has expired [MQTT-3.3.2-5]
  */
 export function encodeDelivery(
+  arena: Arena,
   message: Message,
   terms: Terms,
   version: 3 | 4 | 5,
@@ -49,7 +52,7 @@ export function encodeDelivery(
 ): Uint8Array | undefined {
   const expirySeconds = remainingSeconds(message, now);
   if (expirySeconds === 0) return undefined;
-  return encodePublish({
+  const publish = {
     version,
     qos: deliveredQos(message, terms),
     dup: false, // [MQTT-3.3.1-3]: never the publisher's
@@ -60,5 +63,8 @@ export function encodeDelivery(
     subscriptionIds: terms.identifiers,
     properties: message.properties,
     payload: message.payload,
-  });
+  };
+  const packet = arena.take(publishLength(publish));
+  writePublish(packet, 0, publish);
+  return packet;
 }

@@ -6,6 +6,7 @@
  * frame is built once. A QoS > 0 delivery has a packet id of its own and leads to a node of its own.
  */
 
+import { Arena } from "./arena.ts";
 import { ByteWriter } from "../../link/bytes.ts";
 import type { InflightRecord } from "../../link/records.ts";
 import { deliverHeaderBytes, Kind, writeDeliverHeader } from "../../link/records.ts";
@@ -71,6 +72,8 @@ export class Outlet {
 
 /** The output of one turn. */
 export class Outbox {
+  /** Where the packets of the turn are written that are sent here. */
+  readonly arena = new Arena();
   #root = path(undefined, NOTHING);
   #touched: Outlet[] = [];
 
@@ -120,6 +123,7 @@ export class Outbox {
     }
     this.#touched = [];
     this.#root = path(undefined, NOTHING);
+    this.arena.reset();
   }
 
   #touch(outlet: Outlet): void {

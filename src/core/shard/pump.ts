@@ -44,7 +44,7 @@ export class Pump {
     return to.outlet !== undefined && to.grants > 0 && to.outlet.backlogBytes < this.#backlogBytesMax;
   }
 
-  /** Sends a packet of QoS > 0 under a packet id and a grant of its own. `packet` is not kept. */
+  /** Sends a packet of QoS > 0 under a packet id and a grant of its own. The id is written into `packet`. */
   deliver(to: Attendance, packet: Uint8Array, topicBytes: number, offset: number, source: number): void {
     const packetId = to.nextPacketId();
     const at = packetIdPosition(topicBytes, packet);
@@ -80,7 +80,7 @@ export class Pump {
   #sendRetained(to: Attendance, subscription: Subscription, { offset, message }: Entry, now: number): boolean {
     if (subscription.noLocal && message.publisher === to.session) return true;
     const terms = merge([subscription]);
-    const packet = encodeDelivery(message, terms, to.mqttVersion, true, now);
+    const packet = encodeDelivery(this.#outbox.arena, message, terms, to.mqttVersion, true, now);
     if (!packet || packet.length > to.packetBytesMax) return true;
     if (deliveredQos(message, terms) > 0) {
       if (!this.ready(to)) return false;
@@ -112,7 +112,7 @@ export class Pump {
     const terms = this.#loggedTerms(to, offset, message.topic, message.publisher);
     if (!terms) return true;
     if (!this.ready(to)) return false;
-    const packet = encodeDelivery(message, terms, to.mqttVersion, false, now);
+    const packet = encodeDelivery(this.#outbox.arena, message, terms, to.mqttVersion, false, now);
     // What the client cannot take counts as delivered [MQTT-3.1.2-25].
     if (!packet || packet.length > to.packetBytesMax) return true;
     if (terms.qos === 0) this.#outbox.share(to.outlet!, packet);

@@ -392,6 +392,7 @@ export class Shard {
   #publish(message: Message, now: number): void {
     const plan = this.#fanout.plan(message.topic);
     const offset = this.#ownOrSkip(message, plan.recipients, now);
+    const { arena } = this.#outbox;
     const packets = new Array<Uint8Array | undefined>(plan.encodings);
     for (const recipient of plan.recipients) {
       const { attendance, encoding } = recipient;
@@ -403,14 +404,14 @@ export class Shard {
       if (qos === 0 && !this.#takesQos0(attendance)) continue;
       const version = attendance.mqttVersion;
       const packet = own
-        ? encodeDelivery(message, terms, version, false, now)
-        : (packets[encoding] ??= encodeDelivery(message, terms, version, false, now));
+        ? encodeDelivery(arena, message, terms, version, false, now)
+        : (packets[encoding] ??= encodeDelivery(arena, message, terms, version, false, now));
       if (!packet || packet.length > attendance.packetBytesMax) continue; // [MQTT-3.1.2-25]
       if (qos === 0) {
         this.#outbox.share(attendance.outlet!, packet);
       } else {
         this.#touch(attendance, now);
-        this.#pump.deliver(attendance, packet.slice(), message.topicUtf8.length, offset!, 0);
+        this.#pump.deliver(attendance, arena.copy(packet), message.topicUtf8.length, offset!, 0);
       }
     }
   }
