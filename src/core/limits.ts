@@ -7,6 +7,8 @@ export interface Limits {
   readonly clientIdBytesMax: number;
   /** Filters in one SUBSCRIBE or UNSUBSCRIBE are bounded by the packet; subscriptions of one client by this. */
   readonly subscriptionsMax: number;
+  /** Bytes of all filters that one client is subscribed with: its connection and shards hold them in memory. */
+  readonly subscriptionBytesMax: number;
   /** How long a socket may stay open without a complete CONNECT. */
   readonly connectSecondsMax: number;
   /** QoS > 0 messages that a client may have unacknowledged; announced as Receive Maximum [MQTT-3.3.4-7]. */
@@ -31,6 +33,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   topicLevelsMax: 128,
   clientIdBytesMax: 256,
   subscriptionsMax: 10_000,
+  subscriptionBytesMax: 1024 * 1024,
   connectSecondsMax: 10,
   receiveMaximum: 256,
   inflightMax: 1024,

@@ -41,7 +41,7 @@ export class Driver {
     this.#connection = new Connection(
       {
         ...config,
-        assignedClientId: `auto-${crypto.randomUUID()}`,
+        connectionId: `auto-${crypto.randomUUID()}`,
         random: Math.random,
         bufferedBytes: () => transport.bufferedBytes,
       },

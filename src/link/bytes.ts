@@ -119,6 +119,15 @@ export class LinkFormatError extends Error {
   override readonly name = "LinkFormatError";
 }
 
+/** Decodes what {@link ByteReader.string16} returned. */
+export function utf8Text(utf8: Uint8Array): string {
+  try {
+    return decodeUtf8(utf8, 0, utf8.length);
+  } catch {
+    throw new LinkFormatError("a string is not UTF-8");
+  }
+}
+
 /** Reads values in the order in which {@link ByteWriter} wrote them. Byte strings are views, not copies. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
@@ -152,9 +161,7 @@ export class ByteReader {
   }
 
   string(): string {
-    const length = this.u16();
-    const at = this.#advance(length);
-    return decodeUtf8(this.#bytes, at, at + length);
+    return utf8Text(this.string16());
   }
 
   /** The UTF-8 of a string, without decoding it. */

@@ -1,8 +1,7 @@
 /** How a message is written into a log batch, a retained row and a will: one form for all, stored and so frozen. */
 
 import type { Message } from "../mqtt/message.ts";
-import { decodeUtf8 } from "../mqtt/utf8.ts";
-import type { ByteReader, ByteWriter } from "./bytes.ts";
+import { type ByteReader, type ByteWriter, utf8Text } from "./bytes.ts";
 
 const QOS = 0b0011;
 const RETAIN = 0b0100;
@@ -24,7 +23,7 @@ export function readBody(from: ByteReader, at: number, publisher: string): Messa
   const expirySeconds = flags & EXPIRES ? from.u32() : undefined;
   const topicUtf8 = from.string16();
   return {
-    topic: decodeUtf8(topicUtf8, 0, topicUtf8.length),
+    topic: utf8Text(topicUtf8),
     topicUtf8,
     qos: (flags & QOS) as 0 | 1 | 2,
     retain: (flags & RETAIN) !== 0,

@@ -76,8 +76,16 @@ export interface SubscriptionRecord {
 export interface AttachedSubscription extends SubscriptionRecord {
   /** Log offset from which the subscription counts: entries up to it are not its own. */
   readonly start: number;
-  /** Offset up to which its retained messages were sent; undefined means that all were. */
-  readonly scan: number | undefined;
+  /** Where the sending of its retained messages stands; undefined means that all were sent. */
+  readonly scan: Scan | undefined;
+}
+
+/** A place in the retained messages of a shard, which are in the order of their offsets. */
+export interface Scan {
+  /** Those up to this offset were sent. */
+  readonly after: number;
+  /** The log's head when the SUBSCRIBE came: what was set later is delivered live. */
+  readonly upTo: number;
 }
 
 /** A QoS > 0 delivery that was written to the client and is not acknowledged. */
@@ -118,6 +126,8 @@ export interface ConnectRecord {
   readonly versionMax: number;
   readonly tenant: string;
   readonly session: string;
+  /** Unique to the connection, so that its asking again is not taken for another client's. */
+  readonly connection: string;
   readonly link: number;
   readonly cleanStart: boolean;
   /** Set when the connection was welcomed before: its link broke, its client did not. */
@@ -155,7 +165,7 @@ export type ConnectionBound =
     }
   | { readonly kind: typeof Kind.Unsubscribed; readonly request: number; readonly codes: Uint8Array }
   | { readonly kind: typeof Kind.Deliver; readonly deliveries: readonly InflightRecord[]; readonly packets: Uint8Array }
-  | { readonly kind: typeof Kind.Scanned; readonly number: number }
+  | { readonly kind: typeof Kind.Scanned; readonly number: number; readonly after: number | undefined }
   | { readonly kind: typeof Kind.Hungry }
   | { readonly kind: typeof Kind.Returned; readonly count: number }
   | { readonly kind: typeof Kind.Ask }
@@ -189,7 +199,7 @@ export function writeHello(to: ByteWriter, hello: Omit<HelloRecord, "kind">): vo
     const scanning = subscription.scan !== undefined;
     writeSubscription(to, subscription, scanning ? FLAG_SCANNING : 0);
     to.u48(subscription.start);
-    if (subscription.scan !== undefined) to.u48(subscription.scan);
+    if (subscription.scan) to.u48(subscription.scan.after).u48(subscription.scan.upTo);
   }
   to.u16(hello.inflight.length);
   for (const delivery of hello.inflight) writeInflight(to, delivery);
@@ -205,12 +215,12 @@ export function writeAck(to: ByteWriter, packetId: number): void {
 }
 
 export function writeSubscribe(to: ByteWriter, request: number, subscriptions: readonly SubscriptionRecord[]): void {
-  to.u8(Kind.Subscribe).u32(request).u16(subscriptions.length);
+  to.u8(Kind.Subscribe).u32(request).u32(subscriptions.length);
   for (const subscription of subscriptions) writeSubscription(to, subscription, 0);
 }
 
 export function writeUnsubscribe(to: ByteWriter, request: number, filters: readonly string[]): void {
-  to.u8(Kind.Unsubscribe).u32(request).u16(filters.length);
+  to.u8(Kind.Unsubscribe).u32(request).u32(filters.length);
   for (const filter of filters) to.string(filter);
 }
 
@@ -247,11 +257,11 @@ export function writePublished(to: ByteWriter, packetId: number, reason: Reason)
 }
 
 export function writeSubscribed(to: ByteWriter, request: number, start: number, codes: readonly number[]): void {
-  to.u8(Kind.Subscribed).u32(request).u48(start).u16(codes.length).raw(Uint8Array.from(codes));
+  to.u8(Kind.Subscribed).u32(request).u48(start).bytes32(Uint8Array.from(codes));
 }
 
 export function writeUnsubscribed(to: ByteWriter, request: number, codes: readonly number[]): void {
-  to.u8(Kind.Unsubscribed).u32(request).u16(codes.length).raw(Uint8Array.from(codes));
+  to.u8(Kind.Unsubscribed).u32(request).bytes32(Uint8Array.from(codes));
 }
 
 /** Bytes of a DELIVER record before its packets. */
@@ -266,8 +276,12 @@ export function writeDeliverHeader(to: ByteWriter, deliveries: readonly Inflight
   to.u32(packetBytes);
 }
 
-export function writeScanned(to: ByteWriter, number: number): void {
-  to.u8(Kind.Scanned).u32(number);
+/** @param after place of the scan after this frame's deliveries; undefined when it is done */
+export function writeScanned(to: ByteWriter, number: number, after: number | undefined): void {
+  to.u8(Kind.Scanned)
+    .u32(number)
+    .u8(after === undefined ? 0 : 1)
+    .u48(after ?? 0);
 }
 
 export function writeHungry(to: ByteWriter): void {
@@ -284,7 +298,7 @@ export function writeEcho(to: ByteWriter): void {
 
 export function writeConnect(to: ByteWriter, connect: Omit<ConnectRecord, "kind">): void {
   to.u8(Kind.Connect).u8(connect.versionMin).u8(connect.versionMax);
-  to.string(connect.tenant).string(connect.session).u32(connect.link);
+  to.string(connect.tenant).string(connect.session).string(connect.connection).u32(connect.link);
   to.u8((connect.cleanStart ? 1 : 0) | (connect.reattach ? 2 : 0) | (connect.will ? 4 : 0));
   to.u48(connect.reattach?.generation ?? 0).u48(connect.reattach?.epoch ?? 0);
   if (connect.will) writeMessage(to, connect.will);
@@ -342,15 +356,15 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Returned:
       return { kind, count: from.u16() };
     case Kind.Subscribe:
-      return { kind, request: from.u32(), subscriptions: readMany(from.u16(), () => readSubscription(from)) };
+      return { kind, request: from.u32(), subscriptions: readMany(from.u32(), () => readSubscription(from)) };
     case Kind.Unsubscribe:
-      return { kind, request: from.u32(), filters: readMany(from.u16(), () => from.string()) };
+      return { kind, request: from.u32(), filters: readMany(from.u32(), () => from.string()) };
     case Kind.Subscribed:
-      return { kind, request: from.u32(), start: from.u48(), codes: from.raw(from.u16()) };
+      return { kind, request: from.u32(), start: from.u48(), codes: from.bytes32() };
     case Kind.Unsubscribed:
-      return { kind, request: from.u32(), codes: from.raw(from.u16()) };
+      return { kind, request: from.u32(), codes: from.bytes32() };
     case Kind.Scanned:
-      return { kind, number: from.u32() };
+      return { kind, number: from.u32(), after: readOptional(from.u8() === 1, from.u48()) };
     case Kind.Attached:
       return { kind, version: from.u8(), head: from.u48() };
     case Kind.Hello:
@@ -387,7 +401,7 @@ function readHello(from: ByteReader): HelloRecord {
     subscriptions: readMany(from.u32(), () => {
       const { scanning, ...subscription } = readSubscription(from);
       const start = from.u48();
-      return { ...subscription, start, scan: scanning ? from.u48() : undefined };
+      return { ...subscription, start, scan: scanning ? { after: from.u48(), upTo: from.u48() } : undefined };
     }),
     inflight: readMany(from.u16(), () => readInflight(from)),
   };
@@ -398,6 +412,7 @@ function readConnect(from: ByteReader): ConnectRecord {
   const versionMax = from.u8();
   const tenant = from.string();
   const session = from.string();
+  const connection = from.string();
   const link = from.u32();
   const flags = from.u8();
   const fence = { generation: from.u48(), epoch: from.u48() };
@@ -407,6 +422,7 @@ function readConnect(from: ByteReader): ConnectRecord {
     versionMax,
     tenant,
     session,
+    connection,
     link,
     cleanStart: (flags & 1) !== 0,
     reattach: readOptional((flags & 2) !== 0, fence),

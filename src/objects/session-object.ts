@@ -36,7 +36,7 @@ export class SessionObject extends DurableObject<Env> {
     this.#session = new Session(store, links, (link) => this.#sockets.lastPingAt(link), Date.now());
     void ctx.blockConcurrencyWhile(async () => {
       await this.#alarm.load();
-      this.#perform(() => []);
+      this.#perform(() => this.#session.start(Date.now()));
     });
   }
 
@@ -52,7 +52,7 @@ export class SessionObject extends DurableObject<Env> {
 
   override webSocketClose(socket: WebSocket, code: number): void {
     const link = this.#sockets.closed(socket, code);
-    if (link !== undefined) this.#perform(() => this.#session.closed(link, Date.now()));
+    if (link !== null) this.#perform(() => this.#session.closed(link, Date.now()));
   }
 
   override webSocketError(socket: WebSocket): void {

@@ -48,7 +48,7 @@ export class ShardObject extends DurableObject<Env> {
 
   override webSocketClose(socket: WebSocket, code: number): void {
     const link = this.#sockets.closed(socket, code);
-    if (link !== undefined) this.#perform(() => this.#shard.closed(link, Date.now()));
+    if (link !== null) this.#perform(() => this.#shard.closed(link, Date.now()));
   }
 
   override webSocketError(socket: WebSocket): void {

@@ -9,6 +9,8 @@ export class Sockets {
   readonly #ctx: DurableObjectState;
   readonly #byLink = new Map<number, WebSocket>();
   readonly #links = new Map<WebSocket, number>();
+  /** Sockets that we closed. */
+  readonly #closed = new WeakSet<WebSocket>();
   #last = 0;
 
   constructor(ctx: DurableObjectState) {
@@ -55,14 +57,19 @@ export class Sockets {
 
   close(link: number): void {
     const socket = this.#byLink.get(link);
-    if (socket) this.#close(socket, 1000);
+    if (!socket) return;
+    this.#closed.add(socket);
     this.#forget(link);
+    this.#close(socket, 1000);
   }
 
-  /** The other end closed the socket or vanished. Returns the link that it was, unless that was closed before. */
-  closed(socket: WebSocket, code: number): number | undefined {
-    const link = this.#links.get(socket);
-    if (link !== undefined) this.#forget(link);
+  /**
+   * The other end closed a socket, or vanished. Returns its link; undefined when it closed while the object slept; null
+   * when we closed it ourselves before.
+   */
+  closed(socket: WebSocket, code: number): number | undefined | null {
+    const link = this.#closed.has(socket) ? null : this.#links.get(socket);
+    if (typeof link === "number") this.#forget(link);
     // A hibernatable socket's close is not answered by the platform; 1005 and 1006 may not be sent.
     this.#close(socket, code === 1005 || code === 1006 || code === 1015 ? undefined : code);
     return link;

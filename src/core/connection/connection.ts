@@ -59,8 +59,8 @@ export interface ConnectionConfig {
   readonly settings: Settings;
   readonly placement: Placement;
   readonly tenant: string;
-  /** Unique in the tenant: the client id of a client that brings none. */
-  readonly assignedClientId: string;
+  /** Unique in the tenant. It becomes the client id of a client that brings none. */
+  readonly connectionId: string;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** Bytes that were sent to the client and have not left. */
@@ -324,6 +324,7 @@ export class Connection {
       this.#refuse(error, connectVersionHint(reader), now);
       return;
     }
+    this.#connect = connect;
     try {
       admit(connect);
     } catch (error) {
@@ -331,8 +332,7 @@ export class Connection {
       this.#refuse(error, connect.version, now);
       return;
     }
-    this.#connect = connect;
-    this.#clientId = connect.clientId === "" ? this.#config.assignedClientId : connect.clientId;
+    this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
     if (connect.will) {
       const { topic, payload, qos, retain, expirySeconds, properties } = connect.will;
       const topicUtf8 = encodeUtf8(topic);
@@ -377,6 +377,7 @@ export class Connection {
       versionMax: records.LINK_VERSIONS.max,
       tenant: this.#config.tenant,
       session: this.#clientId,
+      connection: this.#config.connectionId,
       link: this.#sessionLinks,
       cleanStart: this.#connect!.cleanStart,
       reattach: this.#fence,
@@ -407,7 +408,7 @@ export class Connection {
 
   #open(fence: Fence, sessionPresent: boolean, now: number): void {
     const connect = this.#connect!;
-    const { limits, settings, assignedClientId } = this.#config;
+    const { limits, settings, connectionId } = this.#config;
     this.#fence = { generation: fence.generation, epoch: fence.epoch };
     this.#phase = "open";
     this.#window = new Window(Math.min(connect.receiveMaximum ?? 65_535, limits.inflightMax), this.placement.shards);
@@ -417,9 +418,10 @@ export class Connection {
     );
     this.#publishing = new Publishing(this, connect.version);
     this.#subscribing = new Subscribing(this);
-    this.#reply(
-      encodeConnack(acceptance(connect, sessionPresent, assignedClientId, limits, settings), connect.version)!,
-    );
+    const accepted = acceptance(connect, sessionPresent, connectionId, limits, settings);
+    const packet = encodeConnack(accepted, connect.version, this.#clientPacketBytesMax);
+    if (packet) this.output.push(packet);
+    else this.#drop("CONNACK is above the client's Maximum Packet Size", now); // [MQTT-3.1.2-24]
   }
 
   // Records of the shards.
@@ -476,7 +478,7 @@ export class Connection {
         this.#subscribing!.unsubscribed(link, record.request, record.codes, now);
         return;
       case records.Kind.Scanned:
-        link.scanned(record.number);
+        link.scanned(record.number, record.after);
         return;
       case records.Kind.Hungry:
         this.#changeWindow(this.#window!.hungry(link.shard));
@@ -589,7 +591,11 @@ export class Connection {
   #refuse(error: MqttError, version: 3 | 4 | 5 | undefined, now: number, code = closeCode(error.reason)): void {
     this.#effects.push({ type: "report", reason: error.reason, detail: error.message });
     if (version !== undefined) {
-      const packet = encodeConnack({ sessionPresent: false, reason: error.reason }, version);
+      const packet = encodeConnack(
+        { sessionPresent: false, reason: error.reason },
+        version,
+        this.#clientPacketBytesMax,
+      );
       if (packet) this.output.push(packet);
     }
     this.#closing = { code, reason: "" };

@@ -82,7 +82,7 @@ export class Publishing {
 
   /** The shard owns the message, or says why it will not. */
   published(link: ShardLink, packetId: number, reason: Reason): void {
-    if (!link.unanswered.delete(packetId)) return;
+    if (!link.published(packetId)) return;
     this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
     this.#unanswered.delete(packetId);
     if (reason >= 0x80 && this.#version < 5) {

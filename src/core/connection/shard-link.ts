@@ -4,15 +4,14 @@
  */
 
 import { Batch } from "../../link/batch.ts";
-import { ByteWriter } from "../../link/bytes.ts";
 import type { MessageBody } from "../../link/message.ts";
-import type { AttachedSubscription, InflightRecord, SubscriptionRecord } from "../../link/records.ts";
+import type { AttachedSubscription, InflightRecord, Scan, SubscriptionRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { LinkLife } from "./link-life.ts";
 
 /** A confirmed subscription; `scan` moves as its retained messages arrive. */
 export interface KnownSubscription extends AttachedSubscription {
-  scan: number | undefined;
+  scan: Scan | undefined;
 }
 
 /** A change of subscriptions that the shard has not confirmed. */
@@ -20,15 +19,20 @@ export type ShardRequest =
   | { readonly type: "subscribe"; readonly subscriptions: readonly SubscriptionRecord[] }
   | { readonly type: "unsubscribe"; readonly filters: readonly string[] };
 
+interface InOrder<T> {
+  readonly order: number;
+  readonly what: T;
+}
+
 export class ShardLink {
   readonly shard: number;
   readonly life: LinkLife;
   readonly batch = new Batch();
   /** Confirmed by the shard, by filter. The hello carries them, and the shard's copy becomes equal to them. */
   readonly subscriptions = new Map<string, KnownSubscription>();
-  /** Publishes that the shard does not own yet, by packet id, in order. They go again on a new link. */
-  readonly unanswered = new Map<number, MessageBody>();
-  readonly requests = new Map<number, ShardRequest>();
+  /** Publishes that the shard does not own yet, by packet id. They go again on a new link. */
+  readonly #unanswered = new Map<number, InOrder<MessageBody>>();
+  readonly #requests = new Map<number, InOrder<ShardRequest>>();
   /** Deliveries written to the client and not acknowledged by it, by packet id. */
   readonly inflight = new Map<number, InflightRecord>();
   /** The shard asked to be told when the client has taken what was sent. */
@@ -38,7 +42,10 @@ export class ShardLink {
   #cursor: number | undefined;
   #attempt = 0;
   /** QoS 0 publishes that came while the link was down. */
-  readonly #parked = new ByteWriter();
+  #parked: InOrder<MessageBody>[] = [];
+  #parkedBytes = 0;
+  /** What waits for the shard goes to it again in the order in which the client sent it. */
+  #order = 0;
 
   constructor(shard: number, life: LinkLife) {
     this.shard = shard;
@@ -47,11 +54,12 @@ export class ShardLink {
 
   /** True when a broken link has to be replaced; otherwise it may wait until it is used again. */
   get needed(): boolean {
-    return this.subscriptions.size > 0 || this.unanswered.size > 0 || this.requests.size > 0 || this.#parked.length > 0;
+    const waiting = this.#unanswered.size + this.#requests.size + this.#parked.length;
+    return waiting > 0 || this.subscriptions.size > 0;
   }
 
   get backlogBytes(): number {
-    return this.batch.backlogBytes + this.#parked.length;
+    return this.batch.backlogBytes + this.#parkedBytes;
   }
 
   /** True when everything that was written has been taken by the shard. */
@@ -79,9 +87,17 @@ export class ShardLink {
       subscriptions: [...this.subscriptions.values()],
       inflight: [...this.inflight.values()],
     });
-    for (const [packetId, body] of this.unanswered) records.writePublish(to, packetId, body);
-    for (const [request, change] of this.requests) this.#writeRequest(request, change);
-    to.raw(this.#parked.take());
+    const again: InOrder<() => void>[] = [];
+    for (const [packetId, { order, what }] of this.#unanswered) {
+      again.push({ order, what: () => records.writePublish(to, packetId, what) });
+    }
+    for (const [request, { order, what }] of this.#requests) {
+      again.push({ order, what: () => this.#writeRequest(request, what) });
+    }
+    for (const { order, what } of this.#parked) again.push({ order, what: () => records.writePublish(to, 0, what) });
+    this.#parked = [];
+    this.#parkedBytes = 0;
+    for (const { what } of again.toSorted((a, b) => a.order - b.order)) what();
   }
 
   /** The shard's log stood at `head` when it answered the first hello: what comes later is ours. */
@@ -91,14 +107,28 @@ export class ShardLink {
 
   /** Hands a publish over. QoS > 0 is kept until the shard answers. */
   publish(packetId: number, body: MessageBody): void {
-    if (body.qos > 0) this.unanswered.set(packetId, body);
-    if (this.life.usable) records.writePublish(this.batch.records, packetId, body);
-    else if (body.qos === 0) records.writePublish(this.#parked, 0, body);
+    if (body.qos > 0) this.#unanswered.set(packetId, this.#inOrder(body));
+    if (this.life.usable) {
+      records.writePublish(this.batch.records, packetId, body);
+    } else if (body.qos === 0) {
+      this.#parked.push(this.#inOrder(body));
+      this.#parkedBytes += body.topicUtf8.length + body.properties.length + body.payload.length;
+    }
+  }
+
+  /** The shard answered a publish. Returns false when it was answered before. */
+  published(packetId: number): boolean {
+    return this.#unanswered.delete(packetId);
   }
 
   request(request: number, change: ShardRequest): void {
-    this.requests.set(request, change);
+    this.#requests.set(request, this.#inOrder(change));
     if (this.life.usable) this.#writeRequest(request, change);
+  }
+
+  /** A request is answered, or given up. */
+  settle(request: number): void {
+    this.#requests.delete(request);
   }
 
   /** The shard applied a subscription at log offset `start`; its retained messages follow if `scanning`. */
@@ -107,18 +137,27 @@ export class ShardLink {
     const known = {
       ...subscription,
       start: previous && previous.qos > 0 ? previous.start : start,
-      scan: scanning ? 0 : undefined,
+      scan: scanning ? { after: 0, upTo: start } : undefined,
     };
     if (previous) this.#scanning.delete(previous.number);
     if (scanning) this.#scanning.set(known.number, known);
     this.subscriptions.set(subscription.filter, known);
   }
 
-  /** Every retained message of a subscription was sent. */
-  scanned(number: number): void {
+  /** Retained messages of a subscription came up to `after`; undefined: all of them. */
+  scanned(number: number, after: number | undefined): void {
     const subscription = this.#scanning.get(number);
-    if (subscription) subscription.scan = undefined;
-    this.#scanning.delete(number);
+    if (!subscription?.scan) return;
+    subscription.scan = after === undefined ? undefined : { ...subscription.scan, after };
+    if (after === undefined) this.#scanning.delete(number);
+  }
+
+  /** Sets what is known of a filter back to what it was. */
+  put(filter: string, subscription: KnownSubscription | undefined): void {
+    this.unsubscribed(filter);
+    if (!subscription) return;
+    this.subscriptions.set(filter, subscription);
+    if (subscription.scan) this.#scanning.set(subscription.number, subscription);
   }
 
   unsubscribed(filter: string): void {
@@ -130,12 +169,7 @@ export class ShardLink {
   /** A delivery was written to the client. */
   delivered(delivery: InflightRecord): void {
     this.inflight.set(delivery.packetId, delivery);
-    if (delivery.source === 0) {
-      this.#cursor = Math.max(this.#cursor ?? 0, delivery.offset);
-      return;
-    }
-    const subscription = this.#scanning.get(delivery.source);
-    if (subscription) subscription.scan = delivery.offset;
+    if (delivery.source === 0) this.#cursor = Math.max(this.#cursor ?? 0, delivery.offset);
   }
 
   /** The client acknowledged a delivery. Returns false when there was none of this id. */
@@ -143,6 +177,10 @@ export class ShardLink {
     if (!this.inflight.delete(packetId)) return false;
     if (this.life.usable) records.writeAck(this.batch.records, packetId);
     return true;
+  }
+
+  #inOrder<T>(what: T): InOrder<T> {
+    return { order: ++this.#order, what };
   }
 
   #writeRequest(request: number, change: ShardRequest): void {

@@ -7,6 +7,7 @@
 import type { Subscribe, SubscriptionRequest, Unsubscribe } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { parseShare, validateTopicFilter } from "../../mqtt/topic.ts";
+import { utf8Length } from "../../mqtt/utf8.ts";
 import { RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
 import type { Limits } from "../limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
@@ -32,7 +33,7 @@ interface Entry {
   readonly waiting: Set<number>;
   readonly confirmed: Map<number, KnownSubscription | undefined>;
   /** The client had this filter before the packet, so failing must leave it as it was. */
-  readonly existed: boolean;
+  existed: boolean;
   subscription: SubscriptionRecord | undefined;
   code: number;
 }
@@ -49,6 +50,7 @@ export class Subscribing {
   readonly #pending = new Map<number, Pending>();
   /** Filters in effect or on their way, for the limit. */
   readonly #filters = new Set<string>();
+  #filterBytes = 0;
   #requests = 0;
   #numbers = 0;
 
@@ -74,7 +76,7 @@ export class Subscribing {
 
   /** A shard applied the filters of a request, in their order. */
   subscribed(link: ShardLink, request: number, start: number, codes: Uint8Array, now: number): void {
-    link.requests.delete(request);
+    link.settle(request);
     const pending = this.#pending.get(request);
     if (!pending) return;
     this.#confirm(pending, link, codes, (entry, code) => {
@@ -92,7 +94,7 @@ export class Subscribing {
 
   /** A shard removed the filters of a request, in their order. */
   unsubscribed(link: ShardLink, request: number, codes: Uint8Array, now: number): void {
-    link.requests.delete(request);
+    link.settle(request);
     const pending = this.#pending.get(request);
     if (!pending) return;
     this.#confirm(pending, link, codes, (entry, code) => {
@@ -107,14 +109,15 @@ export class Subscribing {
     for (const [request, pending] of this.#pending) {
       if (now < pending.deadline) return;
       for (const entry of pending.entries) {
-        if (entry.waiting.size === 0) continue;
-        entry.code = Reason.UnspecifiedError;
         for (const shard of entry.waiting) {
+          entry.code = Reason.UnspecifiedError;
           const link = this.#host.link(shard, now);
-          link.requests.delete(request);
-          // It may have been applied and its answer lost: say the opposite, which is answered or carried by the hello.
-          if (pending.type === "subscribe") this.#restore(link, entry.filter, link.subscriptions.get(entry.filter));
-          else link.unsubscribed(entry.filter);
+          link.settle(request);
+          // It may have been applied and its answer lost: say the opposite, unless a later request settles it.
+          if (pending.type === "unsubscribe") link.unsubscribed(entry.filter);
+          else if (!this.#laterOn(request, entry.filter, shard)) {
+            this.#restore(link, entry.filter, link.subscriptions.get(entry.filter));
+          }
         }
         entry.waiting.clear();
       }
@@ -132,7 +135,7 @@ export class Subscribing {
     const qos = Math.min(wanted.qos, CAPABILITIES.maximumQos) as 0 | 1 | 2;
     entry.subscription = { ...wanted, qos, identifier, number: ++this.#numbers };
     entry.code = qos;
-    this.#filters.add(wanted.filter);
+    this.#add(wanted.filter);
     for (const shard of shardsOfFilter(wanted.filter, this.#host.placement)) entry.waiting.add(shard);
     return entry;
   }
@@ -145,16 +148,30 @@ export class Subscribing {
       if (error instanceof MqttError) return error.reason;
       throw error;
     }
-    if (!this.#filters.has(filter) && this.#filters.size >= this.#host.limits.subscriptionsMax)
-      return Reason.QuotaExceeded;
-    return undefined;
+    if (this.#filters.has(filter)) return undefined;
+    const { subscriptionsMax, subscriptionBytesMax } = this.#host.limits;
+    const fits =
+      this.#filters.size < subscriptionsMax && this.#filterBytes + utf8Length(filter) <= subscriptionBytesMax;
+    return fits ? undefined : Reason.QuotaExceeded;
   }
 
   #leaving(filter: string): Entry {
     const entry = newEntry(filter, this.#filters.has(filter), Reason.NoSubscriptionExisted);
-    if (!this.#filters.delete(filter)) return entry;
+    if (!this.#remove(filter)) return entry;
     for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);
     return entry;
+  }
+
+  #add(filter: string): void {
+    if (this.#filters.has(filter)) return;
+    this.#filters.add(filter);
+    this.#filterBytes += utf8Length(filter);
+  }
+
+  #remove(filter: string): boolean {
+    if (!this.#filters.delete(filter)) return false;
+    this.#filterBytes -= utf8Length(filter);
+    return true;
   }
 
   #send(pending: Pending, now: number): void {
@@ -195,23 +212,50 @@ export class Subscribing {
       this.#host.unsuback(pending.packetId, codes);
       return;
     }
-    for (const entry of pending.entries) if (entry.code >= 0x80) this.#undo(entry, now);
+    // A filter that is in the packet twice is undone as it was done, the last one first.
+    for (const entry of pending.entries.toReversed()) if (entry.code >= 0x80) this.#undo(request, entry, now);
     this.#host.suback(pending.packetId, codes);
   }
 
-  #undo(entry: Entry, now: number): void {
-    for (const [shard, previous] of entry.confirmed) this.#restore(this.#host.link(shard, now), entry.filter, previous);
-    if (entry.subscription && !entry.existed) this.#filters.delete(entry.filter);
+  #undo(request: number, entry: Entry, now: number): void {
+    const { filter, subscription } = entry;
+    for (const [shard, previous] of entry.confirmed) {
+      const link = this.#host.link(shard, now);
+      const own = link.subscriptions.get(filter)?.number === subscription?.number;
+      if (!own) this.#later(request, filter)?.confirmed.set(shard, previous);
+      else if (this.#laterOn(request, filter, shard)) link.put(filter, previous);
+      else this.#restore(link, filter, previous);
+    }
+    if (!subscription || entry.existed) return;
+    const later = this.#later(request, filter);
+    if (later) later.existed = false;
+    else this.#remove(filter);
+  }
+
+  /** The next request after this one for the same filter. */
+  #later(request: number, filter: string): Entry | undefined {
+    for (const [other, { type, entries }] of this.#pending) {
+      const entry = other > request && type === "subscribe" && entries.find((candidate) => candidate.filter === filter);
+      if (entry) return entry;
+    }
+    return undefined;
+  }
+
+  /** True when a request after this one waits for the shard with the same filter, and so has the last word. */
+  #laterOn(request: number, filter: string, shard: number): boolean {
+    for (const [other, { entries }] of this.#pending) {
+      if (other > request && entries.some((entry) => entry.filter === filter && entry.waiting.has(shard))) return true;
+    }
+    return false;
   }
 
   /** Puts back what a shard held for a filter before a SUBSCRIBE that failed elsewhere. */
   #restore(link: ShardLink, filter: string, previous: KnownSubscription | undefined): void {
     const request = ++this.#requests;
+    link.put(filter, previous);
     if (previous) {
-      link.subscriptions.set(filter, previous);
       link.request(request, { type: "subscribe", subscriptions: [{ ...previous, retainHandling: 2 }] });
     } else {
-      link.unsubscribed(filter);
       link.request(request, { type: "unsubscribe", filters: [filter] });
     }
   }

@@ -108,7 +108,10 @@ export class Window {
       const shard = this.#hungry.shift()!;
       const share = this.#share(shard);
       const others = this.#hungry.length;
-      const grant = Math.min(Math.max(1, Math.floor(free / (others + 1))), this.#grantsMax - share.outstanding);
+      const grant = Math.min(
+        Math.max(1, Math.floor(free / (others + 1))),
+        this.#grantsMax - share.outstanding - share.granted,
+      );
       if (grant <= 0) continue;
       share.granted += grant;
       free -= grant;

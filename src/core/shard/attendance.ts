@@ -3,7 +3,7 @@
  * to its connection while there is one.
  */
 
-import type { AttachedSubscription, Fence, HelloRecord, InflightRecord } from "../../link/records.ts";
+import type { AttachedSubscription, Fence, HelloRecord, InflightRecord, Scan } from "../../link/records.ts";
 import { ByteWriter } from "../../link/bytes.ts";
 import { LINK_VERSIONS, writeHello } from "../../link/records.ts";
 import type { Outlet } from "./outlet.ts";
@@ -11,11 +11,13 @@ import type { Placement } from "./placement.ts";
 
 /** A subscription in this shard. */
 export interface Subscription extends AttachedSubscription {
-  /** Place of the scan that sends its retained messages; undefined when all were sent. */
-  scan: number | undefined;
+  scan: Scan | undefined;
   /** Entries up to this offset were logged for it although its QoS is 0 now. */
   readonly loggedUntil: number;
 }
+
+/** What the shortest subscription takes in a hello. */
+const SUBSCRIPTION_BYTES_MIN = 18;
 
 export class Attendance implements Fence {
   readonly session: string;
@@ -96,8 +98,9 @@ export class Attendance implements Fence {
     if (this.behind !== undefined && this.behind < offset) this.behind = offset;
   }
 
-  /** Everything that this shard would have to be told if it forgot, as a hello. */
-  remember(head: number): Uint8Array {
+  /** Everything that this shard would have to be told if it forgot, as a hello; undefined when that is too much. */
+  remember(head: number, bytesMax: number): Uint8Array | undefined {
+    if (this.subscriptions.size * SUBSCRIPTION_BYTES_MIN > bytesMax) return undefined;
     const to = new ByteWriter();
     writeHello(to, {
       versionMin: LINK_VERSIONS.min,
@@ -116,7 +119,7 @@ export class Attendance implements Fence {
       subscriptions: [...this.subscriptions.values()],
       inflight: [...this.inflight.values()],
     });
-    return to.take();
+    return to.length <= bytesMax ? to.take() : undefined;
   }
 }
 

@@ -13,7 +13,7 @@ import type { Outbox } from "./outlet.ts";
 import { packetIdPosition } from "../../mqtt/publish.ts";
 import type { Retained } from "./retained.ts";
 import type { Entry } from "./store.ts";
-import { writeHungry, writeScanned } from "../../link/records.ts";
+import { type Scan, writeHungry, writeScanned } from "../../link/records.ts";
 
 export class Pump {
   readonly #log: Log;
@@ -65,15 +65,22 @@ export class Pump {
 
   #scan(to: Attendance, now: number): void {
     for (let subscription = to.scanning; subscription; subscription = to.scanning) {
-      const { offsets, next } = this.#retained.page(subscription.filter, subscription.scan!, subscription.start);
-      for (const offset of offsets) {
-        const entry = this.#retained.at(offset, now);
-        if (entry && !this.#sendRetained(to, subscription, entry, now)) return;
-        subscription.scan = offset;
-      }
-      subscription.scan = next;
-      if (next === undefined) writeScanned(this.#outbox.records(to.outlet!), subscription.number);
+      const done = this.#scanPage(to, subscription, subscription.scan!, now);
+      writeScanned(this.#outbox.records(to.outlet!), subscription.number, subscription.scan?.after);
+      if (!done) return;
     }
+  }
+
+  /** Returns false when the session can have no more now. */
+  #scanPage(to: Attendance, subscription: Subscription, { after, upTo }: Scan, now: number): boolean {
+    const { offsets, next } = this.#retained.page(subscription.filter, after, upTo);
+    for (const offset of offsets) {
+      const entry = this.#retained.at(offset, now);
+      if (entry && !this.#sendRetained(to, subscription, entry, now)) return false;
+      subscription.scan = { after: offset, upTo };
+    }
+    subscription.scan = next === undefined ? undefined : { after: next, upTo };
+    return true;
   }
 
   /** Returns false when it may not be sent yet. */

@@ -7,7 +7,7 @@
  *
  * What the shard forgets when it restarts its connections remember: they say hello again and bring their subscriptions,
  * their place in the log and what is in flight. Until they had time to do so the shard is *recovering*: it logs every
- * QoS > 0 message, wanted or not, and trims nothing.
+ * QoS > 0 message, wanted or not, and trims nothing. Whether there is anybody to wait for is stored ({@link Presence}).
  */
 
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
@@ -25,7 +25,7 @@ import { Outbox, Outlet } from "./outlet.ts";
 import { Pace } from "./pace.ts";
 import { Pump } from "./pump.ts";
 import { Retained } from "./retained.ts";
-import type { ShardStore } from "./store.ts";
+import { Presence, type ShardStore } from "./store.ts";
 import { SubscriptionTree } from "./subscription-tree.ts";
 
 /** How long a session without a link may take to come back; above what a connection tries for (`GIVE_UP_MS`). */
@@ -77,10 +77,13 @@ export class Shard {
   readonly #offline = new Set<Attendance>();
   /** Sessions that may have more delivered when this turn's messages are committed. */
   readonly #pumping = new Set<Attendance>();
+  /** Sessions whose idle grants are asked back. */
+  readonly #recalled = new Map<Attendance, number>();
   #effects: ShardEffect[] = [];
   /** Links to close after what is sent to them. */
   #closing: number[] = [];
   #recoveringUntil: number;
+  #presence: Presence;
   #graceStored: number;
   #checkpointAt: number | undefined;
   #sweepWillsAt: number | undefined;
@@ -103,7 +106,12 @@ export class Shard {
       config.limits.deliveryBacklogBytesMax,
     );
     this.#graceStored = store.graceUntil();
-    this.#recoveringUntil = Math.max(this.#graceStored, links.length === 0 ? now + GRACE_MS : 0);
+    this.#recoveringUntil = this.#graceStored;
+    this.#presence = store.presence();
+    if (links.length === 0 && this.#presence === Presence.Attached) {
+      this.#setPresence(Presence.Awaited);
+      this.#recoverFor(now);
+    }
     if (store.hasWillsDone()) this.#sweepWillsAt = now + WILL_DONE_KEPT_MS;
     for (const { link, hello } of links) {
       if (hello) this.#wake(link, hello, now);
@@ -153,9 +161,14 @@ export class Shard {
     return this.#settle(now);
   }
 
-  /** A link's socket closed. Its connection may be on its way back. */
-  closed(link: number, now: number): readonly ShardEffect[] {
-    this.#lose(link, now);
+  /**
+   * A link's socket closed. Its connection may be on its way back.
+   *
+   * @param link undefined when it closed while the object slept, and so was not among those that it woke with
+   */
+  closed(link: number | undefined, now: number): readonly ShardEffect[] {
+    if (link === undefined) this.#recoverFor(now);
+    else this.#lose(link, now);
     return this.#settle(now);
   }
 
@@ -225,13 +238,9 @@ export class Shard {
         this.#touch(from, now);
         this.#pumping.add(from);
         return;
-      case records.Kind.Recall: {
-        const count = Math.min(from.grants, record.count);
-        from.grants -= count;
-        this.#touch(from, now);
-        records.writeReturned(this.#outbox.records(from.outlet!), count);
+      case records.Kind.Recall:
+        this.#recalled.set(from, record.count);
         return;
-      }
       case records.Kind.Subscribe: {
         const codes = record.subscriptions.map((subscription) => this.#subscribe(from, subscription, now));
         records.writeSubscribed(this.#outbox.records(from.outlet!), record.request, this.#log.head, codes);
@@ -252,6 +261,7 @@ export class Shard {
         return;
       case records.Kind.Bye:
         this.#forget(from);
+        this.#checkpointSoon(now);
         // The connection waits until this frame is taken, and closes the link itself.
         this.#effects.push({ type: "send", link, frame: TAKEN });
         return;
@@ -263,14 +273,10 @@ export class Shard {
   // Links.
 
   #hello(link: number, hello: HelloRecord, now: number): void {
-    const refusal = this.#refusal(hello);
+    const previous = this.#attendances.get(hello.session);
+    const refusal = this.#refusal(hello, previous);
     if (refusal !== undefined) {
       this.#refuse(link, refusal);
-      return;
-    }
-    const previous = this.#attendances.get(hello.session);
-    if (previous && compareFences({ ...hello, linkNumber: hello.link }, previous) < 0) {
-      this.#refuse(link, Reason.SessionTakenOver);
       return;
     }
     if (previous?.outlet) this.#closing.push(previous.outlet.link);
@@ -281,14 +287,17 @@ export class Shard {
     this.#pumping.add(attendance);
   }
 
-  #refusal(hello: HelloRecord): Reason | undefined {
+  #refusal(hello: HelloRecord, previous: Attendance | undefined): Reason | undefined {
     const { min, max } = records.LINK_VERSIONS;
     if (hello.versionMin > max || hello.versionMax < min) return Reason.ServerShuttingDown;
-    if (this.#links.size >= this.#config.limits.shardLinksMax) return Reason.QuotaExceeded;
+    if (this.#links.size >= this.#config.limits.shardLinksMax && !previous?.outlet) return Reason.QuotaExceeded;
     const placement = this.#store.placement();
     if (!placement) this.#store.putPlacement({ shards: hello.shards, depth: hello.depth });
     else if (placement.shards !== hello.shards || placement.depth !== hello.depth) return Reason.ServerShuttingDown;
-    return hello.tenant === this.#config.tenant ? undefined : Reason.ImplementationSpecificError;
+    if (hello.tenant !== this.#config.tenant) return Reason.ImplementationSpecificError;
+    const fenced = previous && compareFences({ ...hello, linkNumber: hello.link }, previous) < 0;
+    // A connection whose will is published has no more to say, however late it comes back.
+    return fenced || hello.epoch <= this.#store.willDoneEpoch(hello.session) ? Reason.SessionTakenOver : undefined;
   }
 
   #refuse(link: number, reason: Reason): void {
@@ -310,9 +319,9 @@ export class Shard {
 
   /** Takes a session in again whose link outlasted the object's sleep. */
   #wake(link: number, remembered: Uint8Array, now: number): void {
-    const hello = records.readRecord(new ByteReader(remembered), now) as HelloRecord;
-    const attendance = this.#attend(link, hello);
-    attendance.hungry = attendance.grants === 0 && attendance.owed;
+    const attendance = this.#attend(link, records.readRecord(new ByteReader(remembered), now) as HelloRecord);
+    // Offsets went on from the reservation, so it may only seem to be behind.
+    this.#pumping.add(attendance);
   }
 
   /** A session's link is gone without a word: for a while it counts as offline, and what it wants is logged. */
@@ -344,6 +353,13 @@ export class Shard {
     this.#recoveringUntil = Math.max(this.#recoveringUntil, now + GRACE_MS);
   }
 
+  /** Stored before anything is confirmed that depends on it. */
+  #setPresence(presence: Presence): void {
+    if (this.#presence === presence) return;
+    this.#presence = presence;
+    this.#store.putPresence(presence);
+  }
+
   /** The session has ended here, or lives on under another link. */
   #forget(attendance: Attendance): void {
     for (const filter of attendance.subscriptions.keys()) this.#tree.delete(filter, attendance);
@@ -365,7 +381,7 @@ export class Shard {
     this.#put(by, {
       ...wanted,
       start,
-      scan: scanned ? 0 : undefined,
+      scan: scanned ? { after: 0, upTo: this.#log.head } : undefined,
       loggedUntil: lowered ? this.#log.head : (previous?.loggedUntil ?? 0),
     });
     this.#touch(by, now);
@@ -381,6 +397,7 @@ export class Shard {
   }
 
   #put(by: Attendance, subscription: AttachedSubscription & { readonly loggedUntil: number }): void {
+    if (subscription.qos > 0) this.#setPresence(Presence.Attached);
     const own: Subscription = { ...subscription };
     by.subscriptions.set(own.filter, own); // [MQTT-3.8.4-3]
     this.#tree.set(own.filter, by, own);
@@ -429,10 +446,12 @@ export class Shard {
 
   /** True when a session that had everything before `offset` can be sent it now; otherwise it falls behind. */
   #current(attendance: Attendance, offset: number, now: number): boolean {
-    if (attendance.behind !== undefined) return false;
-    if (this.#pump.ready(attendance)) return true;
-    attendance.behind = offset - 1;
-    this.#touch(attendance, now);
+    const ready = this.#pump.ready(attendance);
+    if (ready && attendance.behind === undefined) return true;
+    if (attendance.behind === undefined) {
+      attendance.behind = offset - 1;
+      this.#touch(attendance, now);
+    }
     this.#pumping.add(attendance);
     return false;
   }
@@ -467,10 +486,10 @@ export class Shard {
     for (const attendance of this.#attendances.values()) {
       if (!attendance.dirty || !attendance.outlet) continue;
       attendance.dirty = false;
-      const hello = attendance.remember(this.#log.head);
-      const fits = hello.length <= REMEMBERED_BYTES_MAX;
-      if (fits) this.#effects.push({ type: "remember", link: attendance.outlet.link, hello });
+      const hello = attendance.remember(this.#log.head, REMEMBERED_BYTES_MAX);
+      if (hello) this.#effects.push({ type: "remember", link: attendance.outlet.link, hello });
     }
+    if (this.#tree.size === 0 && !this.#recovering(now)) this.#setPresence(Presence.None);
     this.#trim(now);
   }
 
@@ -493,10 +512,21 @@ export class Shard {
     this.#log.trim(cut);
   }
 
+  /** Gives back grants that are left after everything that waited was delivered. */
+  #giveBack(attendance: Attendance, wanted: number, now: number): void {
+    if (!attendance.outlet) return;
+    const count = Math.min(attendance.grants, wanted);
+    attendance.grants -= count;
+    this.#touch(attendance, now);
+    records.writeReturned(this.#outbox.records(attendance.outlet), count);
+  }
+
   #settle(now: number): readonly ShardEffect[] {
     this.#log.commit();
     for (const attendance of this.#pumping) if (this.#pump.run(attendance, now)) this.#touch(attendance, now);
     this.#pumping.clear();
+    for (const [attendance, count] of this.#recalled) this.#giveBack(attendance, count, now);
+    this.#recalled.clear();
     this.#outbox.flush((link, frame) => this.#effects.push({ type: "send", link, frame }));
     for (const link of this.#closing.splice(0)) this.#effects.push({ type: "close", link });
     return this.#effects.splice(0);

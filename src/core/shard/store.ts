@@ -34,7 +34,18 @@ export interface Entry {
   readonly message: Message;
 }
 
-type MetaKey = "shards" | "depth" | "reserved" | "grace_until";
+type MetaKey = "shards" | "depth" | "reserved" | "grace_until" | "presence";
+
+/** What is known of sessions that only memory and their connections know. The numbers are stored. */
+export const Presence = {
+  /** There are none: whoever comes is new. */
+  None: 0,
+  /** There are, or were when the object last ran. */
+  Attached: 1,
+  /** An incarnation forgot them and waits for them until the grace ends; none has come since. */
+  Awaited: 2,
+} as const;
+export type Presence = (typeof Presence)[keyof typeof Presence];
 
 export class ShardStore {
   readonly #sql: Sql;
@@ -75,6 +86,14 @@ export class ShardStore {
 
   putGraceUntil(at: number): void {
     this.#putMeta("grace_until", at);
+  }
+
+  presence(): Presence {
+    return (this.#meta("presence") ?? Presence.None) as Presence;
+  }
+
+  putPresence(presence: Presence): void {
+    this.#putMeta("presence", presence);
   }
 
   // The log.
@@ -135,8 +154,9 @@ export class ShardStore {
 
   /** Offsets and topics after `offset`, up to and with `upTo`, in order, of topics that begin with `prefix`. */
   retainedTopics(prefix: string, offset: number, upTo: number, limit: number): { offset: number; topic: string }[] {
+    const end = successor(prefix);
     const rows =
-      prefix === ""
+      end === undefined
         ? this.#sql.rows(
             "SELECT offset, topic FROM retained WHERE offset > ? AND offset <= ? ORDER BY offset LIMIT ?",
             offset,
@@ -147,8 +167,7 @@ export class ShardStore {
             `SELECT offset, topic FROM retained WHERE topic >= ? AND topic < ? AND offset > ? AND offset <= ?
              ORDER BY offset LIMIT ?`,
             prefix,
-            // Topics are compared as UTF-8, in which no byte is 0xFF: U+10FFFF closes every range that prefix opens.
-            `${prefix}\u{10FFFF}`,
+            end,
             offset,
             upTo,
             limit,
@@ -171,6 +190,12 @@ export class ShardStore {
     return true;
   }
 
+  /** The latest epoch of a session whose will is noted; 0 for none. */
+  willDoneEpoch(session: string): number {
+    return (this.#sql.rows("SELECT max(epoch) AS epoch FROM will_done WHERE session = ?", session)[0]?.["epoch"] ??
+      0) as number;
+  }
+
   /** Forgets notes that no retry can ask for any more. */
   sweepWillsDone(before: number): void {
     this.#sql.run("DELETE FROM will_done WHERE at < ?", before);
@@ -187,6 +212,17 @@ export class ShardStore {
   #putMeta(key: MetaKey, value: number): void {
     this.#sql.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value);
   }
+}
+
+/** The first text after every text that begins with `prefix`, in the order of code points; undefined: there is none. */
+function successor(prefix: string): string | undefined {
+  const points = Array.from(prefix);
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    const point = last.codePointAt(0)!;
+    // Surrogates are no code points of their own.
+    if (point < 0x10ffff) return points.join("") + String.fromCodePoint(point === 0xd7ff ? 0xe000 : point + 1);
+  }
+  return undefined;
 }
 
 /** Appends one entry to a batch: offset u48 · message. */
