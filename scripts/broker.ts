@@ -22,6 +22,7 @@ import { tmpdir } from "node:os";
 import { dirname, extname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { SETTINGS } from "../src/config.ts";
 import { readWorker } from "./worker.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -43,7 +44,7 @@ export interface BrokerOptions {
   stateDir: string;
   /** Replaces settings of wrangler.toml's [vars]. */
   vars?: Record<string, string>;
-  /** Where settings are looked up that `vars` does not name: only names that wrangler.toml's [vars] has are taken. */
+  /** Where settings are looked up that `vars` does not name: those of `src/config.ts`, and what else [vars] has. */
   env?: Record<string, string | undefined>;
   /** Receives what the Worker and workerd print. Without it, that goes to this process's own output. */
   onLog?: (line: { level: string; message: string }) => void;
@@ -89,7 +90,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 async function run(options: BrokerOptions, configPath: string, modules: Module[], stateDir: string): Promise<Broker> {
   const { name, bindings, options: workerOptions } = readWorker(configPath);
   const settings = { ...bindings };
-  for (const setting of Object.keys(settings)) {
+  for (const setting of new Set([...SETTINGS, ...Object.keys(bindings)])) {
     const value = options.env?.[setting];
     if (value !== undefined) settings[setting] = value;
   }

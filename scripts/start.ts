@@ -5,7 +5,7 @@
  *   TCP_PORT   MQTT over TCP                  1883               0 chooses a free port
  *   STATE_DIR  sessions, retained messages    .dormouse/state    kept across restarts
  *
- * Any setting of wrangler.toml's [vars] can be set in the environment too: `SHARDS=1 npm start`.
+ * Every setting (docs/configuration.md) can be set in the environment too: `SHARDS=1 npm start`.
  */
 import { parseArgs } from "node:util";
 import { BrokerStartError, startBroker, type Broker } from "./broker.ts";

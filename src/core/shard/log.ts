@@ -60,8 +60,10 @@ export class Log {
     return this.#batches.length === 0 && this.#pending.length === 0;
   }
 
-  get bytes(): number {
-    return this.#bytes;
+  /** True when something was logged after `offset`. */
+  holdsAfter(offset: number): boolean {
+    const last = this.#pending.at(-1)?.offset ?? this.#batches.at(-1)?.last ?? 0;
+    return last > offset;
   }
 
   /** Issues an offset for something that happened, logged or not. */

@@ -310,7 +310,7 @@ export class Shard {
   #attend(link: number, hello: HelloRecord): Attendance {
     const attendance = new Attendance(hello, this.#config.shard);
     attendance.outlet = new Outlet(link);
-    if (hello.cursor !== undefined && hello.cursor < this.#log.head) attendance.behind = hello.cursor;
+    if (hello.cursor !== undefined && this.#log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
     this.#attendances.set(attendance.session, attendance);
     this.#links.set(link, attendance);
     for (const subscription of hello.subscriptions) this.#put(attendance, { ...subscription, loggedUntil: 0 });
@@ -320,7 +320,6 @@ export class Shard {
   /** Takes a session in again whose link outlasted the object's sleep. */
   #wake(link: number, remembered: Uint8Array, now: number): void {
     const attendance = this.#attend(link, records.readRecord(new ByteReader(remembered), now) as HelloRecord);
-    // Offsets went on from the reservation, so it may only seem to be behind.
     this.#pumping.add(attendance);
   }
 
