@@ -61,7 +61,8 @@ export class LinkLife {
   open(now: number): void {
     if (this.#phase !== "closed") return;
     this.#phase = "opening";
-    this.#until = now + ATTACH_MS;
+    // An attempt may not outlast the time in which a lost link is waited for at the other end.
+    this.#until = Math.min(now + ATTACH_MS, (this.#brokenSince ?? Infinity) + GIVE_UP_MS);
     this.#effects.push({ type: "openLink", link: this.#name });
   }
 

@@ -137,11 +137,17 @@ export class ShardLink {
     const known = {
       ...subscription,
       start: previous && previous.qos > 0 ? previous.start : start,
-      scan: scanning ? { after: 0, upTo: start } : undefined,
+      scan: scanning ? this.#newScan(subscription, previous, start) : undefined,
     };
     if (previous) this.#scanning.delete(previous.number);
     if (scanning) this.#scanning.set(known.number, known);
     this.subscriptions.set(subscription.filter, known);
+  }
+
+  /** As the shard decides it: one that does not ask for retained messages goes on with those asked for before. */
+  #newScan(wanted: SubscriptionRecord, previous: KnownSubscription | undefined, head: number): Scan | undefined {
+    const asks = wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous);
+    return asks ? { after: 0, upTo: head } : previous?.scan;
   }
 
   /** Retained messages of a subscription came up to `after`; undefined: all of them. */

@@ -274,7 +274,7 @@ export class Shard {
 
   #hello(link: number, hello: HelloRecord, now: number): void {
     const previous = this.#attendances.get(hello.session);
-    const refusal = this.#refusal(hello, previous);
+    const refusal = this.#refusal(hello, previous, now);
     if (refusal !== undefined) {
       this.#refuse(link, refusal);
       return;
@@ -287,7 +287,7 @@ export class Shard {
     this.#pumping.add(attendance);
   }
 
-  #refusal(hello: HelloRecord, previous: Attendance | undefined): Reason | undefined {
+  #refusal(hello: HelloRecord, previous: Attendance | undefined, now: number): Reason | undefined {
     const { min, max } = records.LINK_VERSIONS;
     if (hello.versionMin > max || hello.versionMax < min) return Reason.ServerShuttingDown;
     if (this.#links.size >= this.#config.limits.shardLinksMax && !previous?.outlet) return Reason.QuotaExceeded;
@@ -297,7 +297,10 @@ export class Shard {
     if (hello.tenant !== this.#config.tenant) return Reason.ImplementationSpecificError;
     const fenced = previous && compareFences({ ...hello, linkNumber: hello.link }, previous) < 0;
     // A connection whose will is published has no more to say, however late it comes back.
-    return fenced || hello.epoch <= this.#store.willDoneEpoch(hello.session) ? Reason.SessionTakenOver : undefined;
+    if (fenced || hello.epoch <= this.#store.willDoneEpoch(hello.session)) return Reason.SessionTakenOver;
+    // A session that was given up comes back too late: what it missed may be gone from the log.
+    const missed = hello.cursor !== undefined && hello.subscriptions.some(({ qos }) => qos > 0);
+    return missed && !previous && !this.#recovering(now) ? Reason.ImplementationSpecificError : undefined;
   }
 
   #refuse(link: number, reason: Reason): void {
@@ -375,16 +378,18 @@ export class Shard {
   #subscribe(by: Attendance, wanted: SubscriptionRecord, now: number): number {
     const previous = by.subscriptions.get(wanted.filter);
     const scanned = wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous); // [MQTT-3.3.1-9..11]
+    // One that does not ask for retained messages leaves those coming that an earlier one asked for.
+    const scan = scanned ? { after: 0, upTo: this.#log.head } : previous?.scan;
     const start = previous && previous.qos > 0 ? previous.start : this.#log.head;
     const lowered = previous && previous.qos > 0 && wanted.qos === 0 && by.behind !== undefined;
     this.#put(by, {
       ...wanted,
       start,
-      scan: scanned ? { after: 0, upTo: this.#log.head } : undefined,
+      scan,
       loggedUntil: lowered ? this.#log.head : (previous?.loggedUntil ?? 0),
     });
     this.#touch(by, now);
-    return wanted.qos | (scanned ? records.RETAINED_FOLLOW : 0);
+    return wanted.qos | (scan ? records.RETAINED_FOLLOW : 0);
   }
 
   #unsubscribe(by: Attendance, filter: string, now: number): Reason {

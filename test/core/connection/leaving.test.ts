@@ -1,0 +1,173 @@
+import { describe, expect, test } from "vitest";
+import { FLUSH_MS } from "../../../src/core/connection/connection.ts";
+import type { Client } from "../../support/client.ts";
+import { World } from "../../support/world.ts";
+
+const will = { topic: "will", payload: Buffer.from("gone"), qos: 1 as const, retain: false };
+
+function withWill(version: 4 | 5 = 5): { world: World; watcher: Client; client: Client } {
+  const world = new World({ shards: 1 });
+  const watcher = world.connected("watcher");
+  watcher.subscribe("#");
+  world.settle();
+  return { world, watcher, client: world.connected("client", { will }, version) };
+}
+
+describe("the end of a connection", () => {
+  test("[MQTT-3.14.4-3] DISCONNECT with 0x00 drops the will", () => {
+    for (const version of [4, 5] as const) {
+      const { world, watcher, client } = withWill(version);
+      client.send({ cmd: "disconnect" });
+      world.advance(120_000);
+      expect(watcher.payloads).toEqual([]);
+      expect(client.driver.done).toBe(true);
+    }
+  });
+
+  test.each([0x04, 0x80, 0x98])("[MQTT-3.14.4-3] DISCONNECT with reason %i keeps the will", (reasonCode) => {
+    const { world, watcher, client } = withWill();
+    client.send({ cmd: "disconnect", reasonCode });
+    world.advance(5_000);
+    expect(watcher.payloads).toEqual(["gone"]);
+    expect(client.closed).toBe(1000);
+  });
+
+  test("[MQTT §3.14.2.2.2] raising the session expiry from 0 is a protocol error, and the will is published", () => {
+    const { world, watcher, client } = withWill();
+    client.send({ cmd: "disconnect", reasonCode: 0, properties: { sessionExpiryInterval: 10 } });
+    world.advance(5_000);
+    expect(client.last("disconnect")!.reasonCode).toBe(0x82);
+    expect(watcher.payloads).toEqual(["gone"]);
+  });
+
+  test("[MQTT-3.1.2-8] a socket that closes publishes the will", () => {
+    const { world, watcher, client } = withWill();
+    client.cut();
+    world.advance(5_000);
+    expect(watcher.payloads).toEqual(["gone"]);
+  });
+
+  test("links: the session is ended when every shard has taken everything, and not before", () => {
+    const { world, watcher, client } = withWill();
+    world.link(client, "session");
+    client.publish("t", "first", { qos: 1 });
+    world.settle();
+    // The shard's credit takes a second.
+    world.link(client, 0).down.delayMs = 1_000;
+    client.publish("t", "second", { qos: 1 });
+    client.publish("t", "third");
+    world.advance(10);
+    client.cut();
+    world.advance(900);
+    expect(world.session("client").sockets.size).toBe(1);
+    expect(watcher.payloads).toEqual(["first", "second"]);
+    world.advance(4_000);
+    expect(watcher.payloads).toEqual(["first", "second", "third", "gone"]);
+    expect(client.driver.done).toBe(true);
+  });
+
+  test("links: a shard that does not answer is waited for no longer than the flush", () => {
+    const { world, watcher, client } = withWill();
+    const other = world.connected("other", { will: { ...will, payload: Buffer.from("other gone") } });
+    void client;
+    other.publish("t", "first");
+    world.settle();
+    world.link(other, 0).up.held = true;
+    other.publish("t", "lost");
+    world.advance(10);
+    other.cut();
+    world.advance(FLUSH_MS - 100);
+    expect(watcher.payloads).toEqual(["first"]);
+    world.advance(200);
+    expect(watcher.payloads).toEqual(["first", "other gone"]);
+  });
+
+  test("links: a session object that is away when the client goes is told later", () => {
+    const { world, watcher, client } = withWill();
+    const session = world.session("client");
+    session.reachable = false;
+    session.crash();
+    client.cut();
+    world.advance(10_000);
+    expect(watcher.payloads).toEqual([]);
+    expect(client.driver.done).toBe(false);
+    session.reachable = true;
+    world.advance(5_000);
+    expect(watcher.payloads).toEqual(["gone"]);
+    expect(client.driver.done).toBe(true);
+  });
+
+  test("links: a session object that stays away does not keep a connection for ever", () => {
+    const { world, client } = withWill();
+    world.session("client").reachable = false;
+    world.session("client").crash();
+    client.cut();
+    world.advance(60_000);
+    expect(client.driver.done).toBe(true);
+  });
+
+  test("links: a shard that stays away is given up after about 30 s with 0x89", () => {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client");
+    client.subscribe("t");
+    world.settle();
+    world.shards[0]!.reachable = false;
+    world.shards[0]!.crash();
+    world.advance(29_000);
+    expect(client.closed).toBeUndefined();
+    world.advance(13_000);
+    expect(client.last("disconnect")!.reasonCode).toBe(0x89);
+    expect(client.closed).toBe(1013);
+  });
+
+  test("links: a session object that stays away is given up after about 30 s with 0x89", () => {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client");
+    world.session("client").reachable = false;
+    world.session("client").crash();
+    world.advance(29_000);
+    expect(client.closed).toBeUndefined();
+    world.advance(13_000);
+    expect(client.last("disconnect")!.reasonCode).toBe(0x89);
+  });
+
+  test("links: a shard with another placement is 0x8B", () => {
+    const world = new World({ shards: 2 });
+    world.connected("first").subscribe("#");
+    world.settle();
+    for (const shard of world.shards) shard.sql.run("UPDATE meta SET value = 8 WHERE key = 'shards'");
+    const client = world.connected("client");
+    client.subscribe("#");
+    world.settle();
+    expect(client.last("disconnect")!.reasonCode).toBe(0x8b);
+    expect(client.closed).toBe(1012);
+  });
+
+  test("links: a link that nobody needs is not opened again", () => {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client");
+    client.publish("t", "x", { qos: 1 });
+    world.settle();
+    world.shards[0]!.crash();
+    world.advance(10_000);
+    expect(client.driver.links.has(0)).toBe(false);
+    client.publish("t", "y", { qos: 1 });
+    world.settle();
+    expect(client.acknowledged).toEqual([1, 2]);
+  });
+
+  test("links: a silent link is pinged, and taken for broken when no answer comes", () => {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client");
+    client.subscribe("t");
+    world.settle();
+    const link = world.link(client, 0);
+    world.advance(300_000);
+    expect(link.pongAt).toBeDefined();
+    expect(world.link(client, 0)).toBe(link);
+    link.down.held = true;
+    world.advance(600_000);
+    expect(world.link(client, 0)).not.toBe(link);
+    expect(client.closed).toBeUndefined();
+  });
+});

@@ -1,0 +1,352 @@
+/** Schedules that the rules once did not survive. */
+
+import { describe, expect, test } from "vitest";
+import { Window } from "../../src/core/connection/window.ts";
+import { ByteReader, LinkFormatError } from "../../src/link/bytes.ts";
+import { readRecord } from "../../src/link/records.ts";
+import type { Client } from "../support/client.ts";
+import { World, type WorldOptions } from "../support/world.ts";
+
+/** A subscriber of `t/1` at QoS 1 and a publisher, on one shard, with everything saved. */
+function pair(options: WorldOptions = {}): { world: World; subscriber: Client; publisher: Client } {
+  const world = new World({ shards: 1, ...options });
+  const subscriber = world.connected("subscriber");
+  const publisher = world.connected("publisher");
+  subscriber.subscribe("t/1", 1);
+  world.settle();
+  publisher.publish("t/1", "first", { qos: 1 });
+  world.settle();
+  world.advance(5_000);
+  expect(subscriber.payloads).toEqual(["first"]);
+  return { world, subscriber, publisher };
+}
+
+describe("sleep", () => {
+  test("links: a session that a shard woke with is delivered QoS 1 messages", () => {
+    const { world, subscriber, publisher } = pair();
+    world.shards[0]!.evict();
+    publisher.publish("t/1", "second", { qos: 1 });
+    world.settle();
+    expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("links: a session without grants that a shard woke with gets hungry when there is something", () => {
+    const world = new World({ shards: 4 });
+    const subscriber = world.connected("subscriber", { properties: { receiveMaximum: 1 } });
+    const publisher = world.connected("publisher");
+    subscriber.subscribe("t/1", 1);
+    world.settle();
+    publisher.publish("t/1", "first", { qos: 1 });
+    world.settle();
+    world.advance(5_000);
+    for (const shard of world.shards) shard.evict();
+    publisher.publish("t/1", "second", { qos: 1 });
+    world.settle();
+    world.advance(5_000);
+    expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("links: a link that breaks while its shard sleeps forgets nobody", () => {
+    const { world, subscriber, publisher } = pair();
+    world.shards[0]!.evict();
+    // The way back takes a while.
+    subscriber.driver.barred.add(0);
+    world.link(subscriber, 0).drop();
+    world.advance(500);
+    publisher.publish("t/1", "second", { qos: 1 });
+    world.advance(500);
+    expect(publisher.acknowledged).toHaveLength(2);
+    subscriber.driver.barred.clear();
+    world.advance(5_000);
+    expect(subscriber.closed).toBeUndefined();
+    expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("links: a shard that restarts and then sleeps is still recovering when it wakes", () => {
+    const { world, subscriber, publisher } = pair();
+    publisher.subscribe("t/2", 1);
+    world.advance(60_000);
+    subscriber.driver.barred.add(0);
+    world.shards[0]!.crash();
+    world.advance(11_000);
+    world.shards[0]!.evict();
+    publisher.publish("t/1", "second", { qos: 1 });
+    world.advance(5_000);
+    expect(publisher.acknowledged).toHaveLength(2);
+    subscriber.driver.barred.clear();
+    world.advance(5_000);
+    expect(subscriber.closed).toBeUndefined();
+    expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("links: a session object that slept finds out that its connection vanished", () => {
+    const world = new World({ shards: 1 });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("will/#", 1);
+    const client = world.connected("client", {
+      will: { topic: "will/client", payload: Buffer.from("gone"), qos: 1, retain: false },
+    });
+    world.advance(60_000);
+    // The Worker vanishes, and nobody tells the object, which sleeps whenever it can.
+    client.driver.done = true;
+    for (let hours = 0; hours < 26; hours++) {
+      world.session("client").evict();
+      world.advance(3600 * 1000);
+    }
+    expect(watcher.payloads).toEqual(["gone"]);
+  });
+});
+
+describe("retained", () => {
+  test("[MQTT-3.3.1-9] subscribing again sends a retained message that was set after the first SUBSCRIBE", () => {
+    const { world, subscriber, publisher } = pair();
+    publisher.publish("t/1", "kept", { qos: 1, retain: true });
+    world.settle();
+    subscriber.subscribe("t/1", 1);
+    world.settle();
+    expect(subscriber.payloads).toEqual(["first", "kept", "kept"]);
+    expect(subscriber.last("publish")!.retain).toBe(true);
+  });
+
+  test("[MQTT-4.3.1-1] a scan of QoS 0 messages that a crash interrupts does not start again", () => {
+    const world = new World({ shards: 1, limits: { deliveryBacklogBytesMax: 65_536 } });
+    const publisher = world.connected("publisher");
+    for (let i = 0; i < 100; i++) publisher.publish(`t/${i}`, `${i}`.padEnd(2_000, "."), { qos: 1, retain: true });
+    world.settle();
+    const subscriber = world.connected("subscriber");
+    subscriber.subscribe("t/+", 0);
+    for (let i = 0; i < 500 && subscriber.all("publish").length === 0; i++) world.step(world.now + 100);
+    subscriber.down.held = true;
+    world.advance(200);
+    subscriber.down.held = false;
+    world.shards[0]!.crash();
+    world.advance(5_000);
+    const topics = subscriber.all("publish").map(({ topic }) => topic);
+    expect(new Set(topics).size).toBe(100);
+    expect(topics).toHaveLength(100);
+  });
+
+  test("[MQTT-3.3.1-9] a retained message whose level begins with U+10FFFF is found by a wildcard", () => {
+    const world = new World({ shards: 1 });
+    const publisher = world.connected("publisher");
+    publisher.publish("t/\u{10ffff}", "last", { qos: 1, retain: true });
+    world.settle();
+    const subscriber = world.connected("subscriber");
+    subscriber.subscribe("t/+", 1);
+    world.settle();
+    expect(subscriber.payloads).toEqual(["last"]);
+  });
+});
+
+describe("wills", () => {
+  test("[MQTT-3.1.2-8] a welcome that is lost on its way publishes no will", () => {
+    const world = new World({ shards: 1 });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("will/#", 1);
+    const client = world.client("client");
+    client.connect({ will: { topic: "will/client", payload: Buffer.from("gone"), qos: 1, retain: false } });
+    while (!client.driver.links.has("session")) world.step(world.now + 10);
+    const link = world.link(client, "session");
+    // The object has accepted the connection and answers.
+    while (link.attachment === undefined) world.step(world.now + 10);
+    link.drop();
+    world.advance(5_000);
+    expect(client.last("connack")!.reasonCode).toBe(0);
+    expect(client.closed).toBeUndefined();
+    expect(watcher.payloads).toEqual([]);
+  });
+
+  test("links: a connection that was taken over publishes nothing after its will", () => {
+    const world = new World({ shards: 1 });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("t/#", 1);
+    const will = { topic: "t/will", payload: Buffer.from("will"), qos: 1 as const, retain: false };
+    const old = world.connected("client", { will });
+    old.publish("t/1", "first", { qos: 1 });
+    world.settle();
+    // What it publishes now is still on its way to the shard when it is taken over.
+    world.link(old, 0).up.delayMs = 100;
+    old.publish("t/1", "late", { qos: 1 });
+    world.advance(5);
+    world.connected("client");
+    world.advance(5_000);
+    expect(old.closed).toBeDefined();
+    expect(watcher.payloads.at(-1)).toBe("will");
+  });
+
+  test("links: while a will is on its way to its shard the alarm does not ring again and again", () => {
+    const world = new World({ shards: 1, delayMs: 50 });
+    const will = { topic: "t/will", payload: Buffer.from("will"), qos: 1 as const, retain: false };
+    const client = world.connected("client", { will });
+    world.advance(1_000);
+    client.cut();
+    world.advance(5_000);
+    expect(world.session("client").rings).toBeLessThanOrEqual(2);
+  });
+
+  test("links: epochs rise across a wipe, also within one millisecond", () => {
+    const world = new World({ shards: 1, delayMs: 0 });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("t/#", 1);
+    world.settle();
+    for (const payload of ["one", "two"]) {
+      const will = { topic: "t/will", payload: Buffer.from(payload), qos: 1 as const, retain: false };
+      const client = world.client("client");
+      client.connect({ will });
+      while (world.step());
+      client.cut();
+      while (world.step());
+    }
+    world.advance(60_000);
+    expect(watcher.payloads).toEqual(["one", "two"]);
+  });
+});
+
+describe("SUBSCRIBE", () => {
+  test("[MQTT-3.1.4-6] SUBSCRIBE and then PUBLISH of QoS 1 keep their order while the shard's link opens", () => {
+    const world = new World({ shards: 1 });
+    const client = world.client("client");
+    client.connect();
+    client.subscribe("t", 1);
+    client.publish("t", "own", { qos: 1 });
+    world.settle();
+    expect(client.payloads).toEqual(["own"]);
+  });
+
+  test("links: a filter that is twice in a SUBSCRIBE that fails is undone", () => {
+    const world = new World({ shards: 2 });
+    const subscriber = world.connected("subscriber");
+    const publisher = world.connected("publisher");
+    world.shards[1]!.reachable = false;
+    subscriber.subscribe([{ topic: "#" }, { topic: "#" }]);
+    world.advance(11_000);
+    expect(subscriber.last("suback")!.granted).toEqual([0x80, 0x80]);
+    const topic = ["a", "b", "c", "d"].find((name) => world.shardOf(name).shard === 0)!;
+    publisher.publish(topic, "message", { qos: 1 });
+    world.advance(1_000);
+    expect(subscriber.payloads).toEqual([]);
+  });
+
+  test("[MQTT-3.8.4-1] undoing a SUBSCRIBE leaves a later one of the same filter alone", () => {
+    const world = new World({ shards: 2 });
+    const subscriber = world.connected("subscriber");
+    const publisher = world.connected("publisher");
+    world.shards[1]!.reachable = false;
+    subscriber.subscribe("#", 0);
+    world.advance(5_000);
+    subscriber.subscribe("#", 1);
+    world.advance(6_000);
+    world.shards[1]!.reachable = true;
+    world.advance(3_000);
+    expect(subscriber.all("suback").map(({ granted }) => granted)).toEqual([[0x80], [1]]);
+    for (const topic of ["a", "b", "c", "d"]) publisher.publish(topic, topic, { qos: 1 });
+    world.advance(1_000);
+    expect(subscriber.payloads.toSorted()).toEqual(["a", "b", "c", "d"]);
+  });
+
+  test("links: more filters than 65,535 in one SUBSCRIBE are answered", () => {
+    const world = new World({ shards: 1, limits: { packetBytesMax: 2 ** 21 } });
+    const subscriber = world.connected("subscriber", {}, 4);
+    subscriber.subscribe(Array.from({ length: 65_537 }, () => ({ topic: "t" })));
+    world.advance(2_000);
+    expect(subscriber.last("suback")?.granted).toHaveLength(65_537);
+    expect(new Set(subscriber.last("suback")?.granted)).toEqual(new Set([1]));
+  });
+});
+
+describe("CONNACK", () => {
+  test("[MQTT-3.14.0-1] a CONNACK above the client's Maximum Packet Size is no reason to send DISCONNECT", () => {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client", { properties: { maximumPacketSize: 8 } });
+    expect(client.closed).toBeDefined();
+    expect(client.received).toEqual([]);
+  });
+
+  test("[MQTT-3.1.2-24] a refusal above the client's Maximum Packet Size is not sent", () => {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client", { properties: { maximumPacketSize: 4, authenticationMethod: "SCRAM" } });
+    expect(client.closed).toBeDefined();
+    expect(client.received).toEqual([]);
+  });
+});
+
+describe("links", () => {
+  test("links: two shards that are hungry for one grant take turns and deliver", () => {
+    const world = new World({ shards: 2 });
+    const subscriber = world.connected("subscriber", { properties: { receiveMaximum: 1 } });
+    const publisher = world.connected("publisher");
+    subscriber.acknowledges = false;
+    subscriber.subscribe("#", 1);
+    world.settle();
+    const topics = [0, 1].map((shard) =>
+      ["a", "b", "c", "d", "e"].find((name) => world.shardOf(name).shard === shard)!,
+    );
+    for (let i = 0; i < 3; i++) for (const topic of topics) publisher.publish(topic, `${topic}${i}`, { qos: 1 });
+    world.advance(1_000);
+    expect(subscriber.payloads).toHaveLength(1);
+    subscriber.acknowledges = true;
+    subscriber.puback(subscriber.last("publish")!.messageId!);
+    world.advance(1_000);
+    expect(subscriber.payloads).toHaveLength(6);
+  });
+
+  test("links: a connection does not come back after the grace that a shard gives it", () => {
+    const { world, subscriber, publisher } = pair({ random: () => 0.99 });
+    publisher.subscribe("t/2", 1);
+    world.advance(60_000);
+    // The stored end of the grace moves in steps: after another loss it is not moved for this one.
+    world.link(publisher, 0).drop();
+    world.advance(19_900);
+    const droppedAt = world.now;
+    subscriber.driver.barred.add(0);
+    world.link(subscriber, 0).drop();
+    world.advance(29_500);
+    subscriber.driver.barred.clear();
+    // The last attempt succeeds, but slowly.
+    while (!subscriber.driver.links.has(0)) world.step(world.now + 5_000);
+    world.link(subscriber, 0).down.held = true;
+    world.advance(droppedAt + 40_300 - world.now);
+    publisher.publish("t/1", "second", { qos: 1 });
+    world.advance(300);
+    const late = subscriber.driver.links.get(0);
+    if (late) late.down.held = false;
+    world.advance(60_000);
+    // It has lost a message, so it must not go on as if it had not.
+    if (subscriber.closed === undefined) expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("links: a shard that is full takes a link that replaces another of the same connection", () => {
+    const world = new World({ shards: 1, limits: { shardLinksMax: 1 } });
+    const subscriber = world.connected("subscriber");
+    subscriber.subscribe("t/1", 1);
+    world.settle();
+    const link = world.link(subscriber, 0);
+    // The Worker sees the break first.
+    link.up.delayMs = 10_000;
+    link.closeAtObject();
+    world.advance(5_000);
+    expect(subscriber.closed).toBeUndefined();
+  });
+
+  test("links: a string that is not UTF-8 is a LinkFormatError, so that it breaks a link and not an object", () => {
+    const unsubscribe = Uint8Array.of(0x05, 0, 0, 0, 1, 0, 1, 0, 1, 0xff);
+    expect(() => readRecord(new ByteReader(unsubscribe), 0)).toThrow(LinkFormatError);
+  });
+
+  test("links: a shard is never granted more than its packet ids", () => {
+    const window = new Window(60_000, 4);
+    const ids = Math.floor(65_535 / 4);
+    let held = window.open(0);
+    window.delivered(0, held);
+    let outstanding = held;
+    held = 0;
+    // Hungry while grants for what the client has just acknowledged are on their way.
+    for (let i = 0; i < 3; i++) for (const change of window.hungry(0)) held += change.grant;
+    for (let i = 0; i < 10; i++) {
+      outstanding -= 1;
+      for (const change of window.acknowledged(0)) held += change.grant;
+    }
+    for (const change of window.hungry(0)) held += change.grant;
+    expect(held + outstanding).toBeLessThanOrEqual(ids);
+  });
+});

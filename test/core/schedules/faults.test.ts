@@ -1,0 +1,344 @@
+/** DESIGN's ⚑ rules, each under the schedule that it answers. */
+
+import { describe, expect, test } from "vitest";
+import type { Client } from "../../support/client.ts";
+import { World, type WorldOptions } from "../../support/world.ts";
+
+/** A subscriber of `t/#` and a publisher, with everything saved. */
+function pair(options: WorldOptions = {}): { world: World; subscriber: Client; publisher: Client } {
+  const world = new World({ shards: 1, ...options });
+  const subscriber = world.connected("subscriber");
+  const publisher = world.connected("publisher");
+  subscriber.subscribe("t/#", 1);
+  publisher.subscribe("p", 1);
+  world.advance(60_000);
+  return { world, subscriber, publisher };
+}
+
+function publishMany(publisher: Client, from: number, to: number, options: object = {}): void {
+  for (let i = from; i < to; i++) publisher.publish("t/1", `${i}`, { qos: 1, ...options });
+}
+
+const numbers = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => `${from + i}`);
+
+/** Everything came, in order, apart from what came again; nobody noticed. */
+function expectAll({ subscriber, publisher }: { subscriber: Client; publisher: Client }, count: number): void {
+  expect(publisher.acknowledged.toSorted((a, b) => a - b)).toHaveLength(count);
+  expect([...new Set(subscriber.payloads)]).toEqual(numbers(0, count));
+  expect([subscriber.closed, publisher.closed]).toEqual([undefined, undefined]);
+  expect(subscriber.reused).toEqual([]);
+  expect(subscriber.all("publish").every(({ dup }) => !dup)).toBe(true);
+}
+
+describe("a broken link is not a broken client", () => {
+  test.each(["crash", "evict", "drop publisher", "drop subscriber", "drop both"])(
+    "links: %s at every moment of a burst",
+    (fault) => {
+      for (let moment = 0; moment < 14; moment++) {
+        const all = pair({ delayMs: 1 });
+        const { world, subscriber, publisher } = all;
+        publishMany(publisher, 0, 5);
+        world.advance(moment);
+        publishMany(publisher, 5, 10);
+        if (fault === "crash") world.shards[0]!.crash();
+        else if (fault === "evict") world.shards[0]!.evict();
+        else {
+          if (fault !== "drop publisher") world.link(subscriber, 0).drop();
+          if (fault !== "drop subscriber") world.link(publisher, 0).drop();
+        }
+        publishMany(publisher, 10, 15);
+        world.advance(10_000);
+        expectAll(all, 15);
+      }
+    },
+  );
+
+  test("[MQTT-4.4.0-1] what was written to the client is not written again while its socket lives", () => {
+    for (let moment = 0; moment < 8; moment++) {
+      const { world, subscriber, publisher } = pair();
+      subscriber.acknowledges = false;
+      publishMany(publisher, 0, 5);
+      world.settle();
+      const ids = subscriber.all("publish").map(({ messageId }) => messageId!);
+      for (const id of ids.slice(0, 2)) subscriber.puback(id);
+      world.advance(moment);
+      world.shards[0]!.crash();
+      world.advance(5_000);
+      expect(subscriber.payloads).toEqual(numbers(0, 5));
+      for (const id of ids.slice(2)) subscriber.puback(id);
+      subscriber.acknowledges = true;
+      publishMany(publisher, 5, 8);
+      world.advance(5_000);
+      expect(subscriber.payloads).toEqual(numbers(0, 8));
+      expect(subscriber.reused).toEqual([]);
+    }
+  });
+
+  test("links: unanswered publishes go again before new ones", () => {
+    const all = pair();
+    const { world, publisher } = all;
+    const link = world.link(publisher, 0);
+    link.down.held = true;
+    publishMany(publisher, 0, 3);
+    world.advance(10);
+    link.drop();
+    link.down.held = false;
+    publishMany(publisher, 3, 6);
+    world.advance(5_000);
+    expectAll(all, 6);
+    // What the shard had taken it is sent twice, in its order.
+    expect(all.subscriber.payloads.slice(-6)).toEqual(numbers(0, 6));
+  });
+
+  test("links: QoS 1 that is sent while the link is down arrives when it is up", () => {
+    const all = pair();
+    const { world, publisher } = all;
+    publisher.driver.barred.add(0);
+    world.link(publisher, 0).drop();
+    publishMany(publisher, 0, 5);
+    world.advance(20_000);
+    expect(publisher.acknowledged).toEqual([]);
+    publisher.driver.barred.clear();
+    world.advance(5_000);
+    expectAll(all, 5);
+  });
+
+  test("links: QoS 0 may be lost with a link, but comes in order and once", () => {
+    const { world, subscriber, publisher } = pair();
+    for (let i = 0; i < 40; i++) {
+      publisher.publish("t/1", `${i}`);
+      world.advance(1);
+      if (i % 10 === 5) world.link(publisher, 0)?.drop();
+      world.advance(30);
+    }
+    world.advance(5_000);
+    const got = subscriber.payloads.map(Number);
+    expect(got).toEqual([...new Set(got)].toSorted((a, b) => a - b));
+    expect(got.length).toBeGreaterThan(30);
+    expect(subscriber.closed).toBeUndefined();
+  });
+
+  test("links: a session object that crashes is not noticed, and the will stays where it is", () => {
+    const world = new World({ shards: 1 });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("will");
+    const client = world.connected("client", {
+      will: { topic: "will", payload: Buffer.from("gone"), qos: 1, retain: false },
+    });
+    for (let i = 0; i < 5; i++) {
+      world.session("client").crash();
+      world.advance(15_000);
+    }
+    world.advance(120_000);
+    expect(client.closed).toBeUndefined();
+    expect(watcher.payloads).toEqual([]);
+    client.cut();
+    world.advance(5_000);
+    expect(watcher.payloads).toEqual(["gone"]);
+  });
+
+  test("links: a storage that fails acknowledges nothing, and when it works again nothing is lost", () => {
+    const all = pair();
+    const { world, publisher } = all;
+    publishMany(publisher, 0, 3);
+    world.settle();
+    world.shards[0]!.sql.failWrites = true;
+    publishMany(publisher, 3, 6);
+    world.advance(5_000);
+    expect(publisher.acknowledged).toHaveLength(3);
+    expect(all.subscriber.payloads).toEqual(numbers(0, 3));
+    world.shards[0]!.sql.failWrites = false;
+    world.advance(5_000);
+    expectAll(all, 6);
+  });
+
+  test("links: a lower link that arrives late is ignored", () => {
+    const all = pair();
+    const { world, subscriber, publisher } = all;
+    subscriber.driver.barred.add(0);
+    world.link(subscriber, 0).drop();
+    world.advance(100);
+    subscriber.driver.barred.clear();
+    while (!subscriber.driver.links.has(0)) world.step(world.now + 5_000);
+    const late = world.link(subscriber, 0);
+    // Its hello is on its way when the connection has given it up for a new one.
+    late.up.delayMs = 15_000;
+    late.down.delayMs = 1;
+    world.advance(12_000);
+    publishMany(publisher, 0, 3);
+    world.advance(20_000);
+    publishMany(publisher, 3, 6);
+    world.advance(20_000);
+    expect(world.link(subscriber, 0)).not.toBe(late);
+    expectAll(all, 6);
+  });
+});
+
+describe("a lost link forgets nobody", () => {
+  test("links: what comes while a subscriber has no link is delivered when it is back", () => {
+    const all = pair();
+    const { world, subscriber, publisher } = all;
+    subscriber.driver.barred.add(0);
+    world.link(subscriber, 0).drop();
+    publishMany(publisher, 0, 3);
+    world.advance(10_000);
+    // The shard forgets everything meanwhile, twice.
+    world.shards[0]!.crash();
+    world.advance(5_000);
+    publishMany(publisher, 3, 6);
+    world.advance(5_000);
+    world.shards[0]!.evict();
+    publishMany(publisher, 6, 9);
+    world.advance(1_000);
+    subscriber.driver.barred.clear();
+    world.advance(5_000);
+    expectAll(all, 9);
+  });
+
+  test("links: alarms that are late or ring twice change nothing", () => {
+    const all = pair();
+    const { world, subscriber, publisher } = all;
+    world.alarmLateMs = 30_000;
+    subscriber.driver.barred.add(0);
+    world.link(subscriber, 0).drop();
+    publishMany(publisher, 0, 3);
+    for (let i = 0; i < 20; i++) {
+      world.shards[0]!.ring();
+      world.advance(1_000);
+    }
+    subscriber.driver.barred.clear();
+    world.advance(5_000);
+    expectAll(all, 3);
+  });
+
+  test("links: an object that has nothing to save sleeps: no timer, no alarm, nothing in its log", () => {
+    const { world, subscriber, publisher } = pair();
+    publishMany(publisher, 0, 5);
+    world.advance(120_000);
+    expect(subscriber.payloads).toHaveLength(5);
+    const shard = world.shards[0]!;
+    expect([shard.deadline, shard.core!.alarmAt]).toEqual([undefined, undefined]);
+    expect(shard.sql.rows("SELECT * FROM log")).toEqual([]);
+  });
+});
+
+describe("retained messages are a place in a scan", () => {
+  test.each(["crash", "evict", "drop"])("links: a scan that is interrupted by a %s goes on where it was", (fault) => {
+    for (const at of [3, 10, 25]) {
+      const world = new World({ shards: 1 });
+      const publisher = world.connected("publisher");
+      for (let i = 0; i < 40; i++) publisher.publish(`t/${i}`, `${i}`, { qos: 1, retain: true });
+      world.advance(5_000);
+      const subscriber = world.connected("subscriber", { properties: { receiveMaximum: 2 } });
+      subscriber.subscribe("t/+", 1);
+      while (subscriber.payloads.length < at) world.step(world.now + 10);
+      if (fault === "crash") world.shards[0]!.crash();
+      else if (fault === "evict") world.shards[0]!.evict();
+      else world.link(subscriber, 0).drop();
+      publisher.publish("t/39", "new", { qos: 1, retain: true });
+      world.advance(10_000);
+      const got = subscriber.payloads;
+      expect(got.filter((payload) => payload !== "39" && payload !== "new")).toEqual(numbers(0, 39));
+      expect(got).toContain("new");
+      expect(subscriber.closed).toBeUndefined();
+    }
+  });
+});
+
+describe("wills come last", () => {
+  const will = { topic: "t/will", payload: Buffer.from("will"), qos: 1 as const, retain: false };
+
+  test("links: a cut client's will follows everything that it published, whatever its links were doing", () => {
+    for (let moment = 0; moment < 12; moment++) {
+      const world = new World({ shards: 2 });
+      const watcher = world.connected("watcher");
+      watcher.subscribe("#");
+      const client = world.connected("client", { will });
+      world.settle();
+      for (let i = 0; i < 5; i++) client.publish("t/1", `${i}`, { qos: 1 });
+      world.advance(moment);
+      client.cut();
+      world.advance(10_000);
+      const got = watcher.payloads;
+      expect(got.filter((payload) => payload === "will")).toHaveLength(1);
+      expect(got.at(-1)).toBe("will");
+      for (const id of client.acknowledged) expect(got).toContain(`${id - 1}`);
+    }
+  });
+
+  test("links: the will of a client whose Worker died is published once, after the grace", () => {
+    const world = new World({ shards: 1 });
+    const watcher = world.connected("watcher", {}, 5, "other worker");
+    watcher.subscribe("t/#");
+    world.connected("client", { will });
+    world.killWorker("worker");
+    world.advance(30_000);
+    expect(watcher.payloads).toEqual([]);
+    for (let i = 0; i < 10; i++) {
+      world.session("client").ring();
+      world.session("client").crash();
+      world.advance(10_000);
+    }
+    expect(watcher.payloads).toEqual(["will"]);
+  });
+
+  test("links: the shard of a will that is away is asked again until it has it", () => {
+    const world = new World({ shards: 1 });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("t/#");
+    world.settle();
+    const client = world.connected("client", { will });
+    world.shards[0]!.reachable = false;
+    client.cut();
+    world.advance(15_000);
+    world.session("client").crash();
+    world.advance(10_000);
+    expect(watcher.payloads).toEqual([]);
+    world.shards[0]!.reachable = true;
+    world.advance(60_000);
+    expect(watcher.payloads).toEqual(["will"]);
+    expect(world.session("client").sql.rows("SELECT name FROM sqlite_master")).toEqual([]);
+  });
+});
+
+describe("takeover", () => {
+  test("[MQTT-3.1.4-3] the old connection learns of it though its session link was lost at that moment", () => {
+    for (let moment = 0; moment < 10; moment++) {
+      const world = new World({ shards: 1 });
+      const old = world.connected("client");
+      world.link(old, "session").drop();
+      world.advance(moment);
+      const next = world.client("client");
+      next.connect();
+      world.advance(5_000);
+      expect(old.last("disconnect")!.reasonCode, `after ${moment} ms`).toBe(0x8e);
+      expect(old.closed).toBeDefined();
+      expect(next.last("connack")!.reasonCode).toBe(0);
+      expect(next.closed).toBeUndefined();
+    }
+  });
+
+  test("[MQTT-3.1.4-3] of many that come at once one survives", () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const world = new World({ shards: 1, pick: (ready) => (seed * 7) % ready });
+      const clients = Array.from({ length: 5 }, () => world.client("client", 5, "w"));
+      for (const client of clients) client.connect();
+      world.advance(seed);
+      world.session("client").crash();
+      world.advance(10_000);
+      expect(clients.filter(({ closed }) => closed === undefined)).toHaveLength(1);
+    }
+  });
+
+  test("links: a new connection of the same client does not get what the old one subscribed to", () => {
+    const { world, subscriber, publisher } = pair();
+    world.link(subscriber, 0).up.held = true;
+    const next = world.connected("subscriber");
+    next.subscribe("x");
+    world.settle();
+    publishMany(publisher, 0, 3);
+    world.advance(5_000);
+    expect(subscriber.closed).toBeDefined();
+    expect(next.payloads).toEqual([]);
+  });
+});

@@ -1,0 +1,234 @@
+import { describe, expect, test } from "vitest";
+import { ByteReader, ByteWriter, LinkFormatError } from "../../src/link/bytes.ts";
+import type { MessageBody } from "../../src/link/message.ts";
+import { readMessage, writeMessage } from "../../src/link/message.ts";
+import * as records from "../../src/link/records.ts";
+import { Reason } from "../../src/mqtt/reason.ts";
+
+const { Kind } = records;
+const NOW = 1_700_000_000_000;
+const MOST = 2 ** 48 - 1;
+
+const body: MessageBody = {
+  topic: "straße/1",
+  topicUtf8: new TextEncoder().encode("straße/1"),
+  qos: 1,
+  retain: true,
+  expirySeconds: 0xffff_ffff,
+  properties: Uint8Array.of(1, 0),
+  payload: Uint8Array.of(0, 1, 2, 255),
+};
+const plain: MessageBody = {
+  ...body,
+  qos: 0,
+  retain: false,
+  expirySeconds: undefined,
+  properties: new Uint8Array(0),
+  payload: new Uint8Array(0),
+};
+const message = { ...body, at: NOW, publisher: "client" };
+const subscription = {
+  number: 7,
+  filter: "a/+/#",
+  qos: 1 as const,
+  noLocal: true,
+  retainAsPublished: false,
+  retainHandling: 2 as const,
+  identifier: 268_435_455,
+};
+const other = {
+  ...subscription,
+  number: 8,
+  filter: "é",
+  qos: 2 as const,
+  noLocal: false,
+  retainAsPublished: true,
+  retainHandling: 0 as const,
+  identifier: 0,
+};
+const hello = {
+  versionMin: 1,
+  versionMax: 3,
+  shards: 1024,
+  depth: 2,
+  tenant: "main",
+  session: "client",
+  generation: MOST,
+  epoch: NOW,
+  link: 3,
+  mqttVersion: 5 as const,
+  packetBytesMax: 0xffff_ffff,
+  cursor: 2 ** 40,
+  grants: 256,
+  subscriptions: [
+    { ...subscription, start: 12, scan: undefined },
+    { ...other, start: 2 ** 33, scan: { after: 5, upTo: 2 ** 34 } },
+  ],
+  inflight: [
+    { packetId: 65_535, offset: 2 ** 41, source: 0 },
+    { packetId: 1, offset: 1, source: 8 },
+  ],
+};
+const connect = {
+  versionMin: 1,
+  versionMax: 1,
+  tenant: "main",
+  session: "client",
+  connection: "5f0c",
+  link: 2,
+  cleanStart: true,
+};
+
+/** Every record, by a writer and what it reads as. */
+const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
+  ["Hello", (to) => records.writeHello(to, hello), { kind: Kind.Hello, ...hello }],
+  [
+    "Hello of a first link",
+    (to) => records.writeHello(to, { ...hello, cursor: undefined, subscriptions: [], inflight: [] }),
+    { kind: Kind.Hello, ...hello, cursor: undefined, subscriptions: [], inflight: [] },
+  ],
+  [
+    "Publish",
+    (to) => records.writePublish(to, 65_535, body),
+    { kind: Kind.Publish, packetId: 65_535, body: { ...body, at: NOW, publisher: "" } },
+  ],
+  [
+    "Publish of QoS 0",
+    (to) => records.writePublish(to, 0, plain),
+    { kind: Kind.Publish, packetId: 0, body: { ...plain, at: NOW, publisher: "" } },
+  ],
+  ["Ack", (to) => records.writeAck(to, 5), { kind: Kind.Ack, packetId: 5 }],
+  [
+    "Subscribe",
+    (to) => records.writeSubscribe(to, 9, [subscription, other]),
+    {
+      kind: Kind.Subscribe,
+      request: 9,
+      subscriptions: [
+        { ...subscription, scanning: false },
+        { ...other, scanning: false },
+      ],
+    },
+  ],
+  [
+    "Unsubscribe",
+    (to) => records.writeUnsubscribe(to, 9, ["a", "b/#"]),
+    { kind: Kind.Unsubscribe, request: 9, filters: ["a", "b/#"] },
+  ],
+  ["Grant", (to) => records.writeGrant(to, 3), { kind: Kind.Grant, count: 3 }],
+  ["Recall", (to) => records.writeRecall(to, 3), { kind: Kind.Recall, count: 3 }],
+  ["Drained", (to) => records.writeDrained(to), { kind: Kind.Drained }],
+  ["Echoed", (to) => records.writeEchoed(to), { kind: Kind.Echoed }],
+  ["Echo", (to) => records.writeEcho(to), { kind: Kind.Echo }],
+  ["Bye", (to) => records.writeBye(to), { kind: Kind.Bye }],
+  ["Attached", (to) => records.writeAttached(to, 1, MOST), { kind: Kind.Attached, version: 1, head: MOST }],
+  ["Taken", (to) => records.writeTaken(to), { kind: Kind.Taken }],
+  [
+    "Published",
+    (to) => records.writePublished(to, 5, Reason.QuotaExceeded),
+    { kind: Kind.Published, packetId: 5, reason: 0x97 },
+  ],
+  [
+    "Subscribed",
+    (to) => records.writeSubscribed(to, 9, 2 ** 40, [0, 1 | records.RETAINED_FOLLOW, 0x80]),
+    { kind: Kind.Subscribed, request: 9, start: 2 ** 40, codes: Uint8Array.of(0, 0x41, 0x80) },
+  ],
+  [
+    "Unsubscribed",
+    (to) => records.writeUnsubscribed(to, 9, [0, 0x11]),
+    { kind: Kind.Unsubscribed, request: 9, codes: Uint8Array.of(0, 0x11) },
+  ],
+  [
+    "Deliver",
+    (to) => {
+      records.writeDeliverHeader(to, hello.inflight, 3);
+      to.raw(Uint8Array.of(1, 2, 3));
+    },
+    { kind: Kind.Deliver, deliveries: hello.inflight, packets: Uint8Array.of(1, 2, 3) },
+  ],
+  ["Scanned", (to) => records.writeScanned(to, 7, undefined), { kind: Kind.Scanned, number: 7, after: undefined }],
+  ["Scanned in part", (to) => records.writeScanned(to, 7, 2 ** 40), { kind: Kind.Scanned, number: 7, after: 2 ** 40 }],
+  ["Hungry", (to) => records.writeHungry(to), { kind: Kind.Hungry }],
+  ["Returned", (to) => records.writeReturned(to, 4), { kind: Kind.Returned, count: 4 }],
+  ["Ask", (to) => to.u8(Kind.Ask), { kind: Kind.Ask }],
+  [
+    "Connect",
+    (to) => records.writeConnect(to, { ...connect, reattach: undefined, will: message }),
+    { kind: Kind.Connect, ...connect, reattach: undefined, will: message },
+  ],
+  [
+    "Connect again",
+    (to) =>
+      records.writeConnect(to, {
+        ...connect,
+        cleanStart: false,
+        reattach: { generation: 1, epoch: MOST },
+        will: undefined,
+      }),
+    { kind: Kind.Connect, ...connect, cleanStart: false, reattach: { generation: 1, epoch: MOST }, will: undefined },
+  ],
+  ["End", (to) => records.writeEnd(to, true), { kind: Kind.End, publishWill: true }],
+  [
+    "Welcome",
+    (to) => records.writeWelcome(to, 1, { generation: 3, epoch: NOW }, true),
+    { kind: Kind.Welcome, version: 1, generation: 3, epoch: NOW, sessionPresent: true },
+  ],
+  ["Ended", (to) => records.writeEnded(to), { kind: Kind.Ended }],
+  ["Refused", (to) => records.writeRefused(to, Reason.SessionTakenOver), { kind: Kind.Refused, reason: 0x8e }],
+];
+
+function written(write: (to: ByteWriter) => void): Uint8Array {
+  const to = new ByteWriter(1);
+  write(to);
+  return to.take();
+}
+
+describe("records", () => {
+  test("links: every kind is tested here", () => {
+    const kinds = new Set(all.map(([, , read]) => (read as { kind: number }).kind));
+    expect(kinds).toEqual(new Set(Object.values(Kind)));
+  });
+
+  test.each(all)("links: %s is read as it was written", (_name, write, read) => {
+    const from = new ByteReader(written(write));
+    expect(records.readRecord(from, NOW)).toEqual(read);
+    expect(from.done).toBe(true);
+  });
+
+  test.each(all)("links: %s that ends early is a LinkFormatError, wherever it ends", (_name, write) => {
+    const bytes = written(write);
+    for (let end = 0; end < bytes.length; end++) {
+      expect(() => records.readRecord(new ByteReader(bytes.subarray(0, end)), NOW), `${end} bytes`).toThrow(
+        LinkFormatError,
+      );
+    }
+  });
+
+  test("links: a kind that nobody knows is a LinkFormatError", () => {
+    const known = new Set<number>(Object.values(Kind));
+    for (let kind = 0; kind < 256; kind++) {
+      if (known.has(kind)) continue;
+      expect(() => records.readRecord(new ByteReader(Uint8Array.of(kind, 0, 0, 0, 0)), NOW)).toThrow(LinkFormatError);
+    }
+  });
+
+  test("links: a frame is its records one after the other", () => {
+    const to = new ByteWriter();
+    for (const [, write] of all) write(to);
+    const from = new ByteReader(to.take());
+    const kinds: number[] = [];
+    while (!from.done) kinds.push(records.readRecord(from, NOW).kind);
+    expect(kinds).toEqual(all.map(([, , read]) => (read as { kind: number }).kind));
+  });
+
+  test("links: the length of a Deliver record is known before it is written", () => {
+    const to = new ByteWriter();
+    records.writeDeliverHeader(to, hello.inflight, 0);
+    expect(to.length).toBe(records.deliverHeaderBytes(hello.inflight.length));
+  });
+
+  test("links: a stored message is read as it was written", () => {
+    const bytes = written((to) => writeMessage(to, message));
+    expect(readMessage(new ByteReader(bytes))).toEqual(message);
+  });
+});

@@ -1,0 +1,127 @@
+/** One connection in its Worker, driven as `src/edge/driver.ts` drives it. */
+
+import { Connection } from "../../src/core/connection/connection.ts";
+import type { Effect, LinkName } from "../../src/core/connection/effects.ts";
+import type { Reason } from "../../src/mqtt/reason.ts";
+import type { Client } from "./client.ts";
+import type { Link } from "./link.ts";
+import type { World } from "./world.ts";
+
+export class Driver {
+  readonly connection: Connection;
+  readonly worker: string;
+  readonly links = new Map<LinkName, Link>();
+  readonly reports: { reason: Reason; detail: string }[] = [];
+  /** Links that do not open. */
+  readonly barred = new Set<LinkName>();
+  client!: Client;
+  done = false;
+  readonly #world: World;
+
+  constructor(world: World, worker: string) {
+    this.#world = world;
+    this.worker = worker;
+    this.connection = new Connection(
+      {
+        limits: world.limits,
+        settings: world.settings,
+        placement: world.placement,
+        tenant: world.tenant,
+        connectionId: `auto-${world.clients.length}`,
+        random: world.random,
+        bufferedBytes: () => (this.client.down.held ? this.client.down.bytes : 0),
+      },
+      world.now,
+    );
+  }
+
+  get deadline(): number | undefined {
+    return this.done ? undefined : this.connection.deadline;
+  }
+
+  bytes(chunk: Uint8Array): void {
+    if (!this.done) this.#perform(this.connection.bytes(chunk, this.#world.now));
+  }
+
+  textFrame(): void {
+    this.#perform(this.connection.textFrame(this.#world.now));
+  }
+
+  closed(): void {
+    if (!this.done) this.#perform(this.connection.clientClosed(this.#world.now));
+  }
+
+  tick(): void {
+    this.#perform(this.connection.tick(this.#world.now));
+  }
+
+  /** The Worker is gone, and everything that it held. */
+  kill(): void {
+    this.done = true;
+    for (const link of this.links.values()) link.cut();
+    this.links.clear();
+    this.client.cut();
+  }
+
+  // What the links bring.
+
+  opened(link: Link): void {
+    if (this.links.get(link.name) !== link) link.closeAtWorker();
+    else this.#perform(this.connection.linkOpened(link.name, this.#world.now));
+  }
+
+  frame(link: Link, frame: Uint8Array): void {
+    if (this.links.get(link.name) !== link) return;
+    this.#perform(this.connection.linkFrame(link.name, frame, this.#world.now));
+  }
+
+  pong(link: Link): void {
+    if (this.links.get(link.name) === link) this.connection.linkPong(link.name);
+  }
+
+  gone(link: Link): void {
+    if (this.links.get(link.name) !== link) return;
+    this.#closeLink(link.name);
+    this.#perform(this.connection.linkClosed(link.name, this.#world.now));
+  }
+
+  #perform(effects: readonly Effect[]): void {
+    for (const effect of effects) this.#do(effect);
+  }
+
+  #do(effect: Effect): void {
+    const { client } = this;
+    switch (effect.type) {
+      case "send":
+        this.#world.push(client.down, () => client.deliver(effect.bytes), effect.bytes.length);
+        return;
+      case "close":
+        this.#world.push(client.down, () => client.close(effect.code));
+        return;
+      case "openLink":
+        this.#closeLink(effect.link);
+        this.links.set(effect.link, this.#world.openLink(this, effect.link));
+        return;
+      case "sendLink":
+        this.links.get(effect.link)?.sendUp(effect.frame);
+        return;
+      case "pingLink":
+        this.links.get(effect.link)?.ping();
+        return;
+      case "closeLink":
+        this.#closeLink(effect.link);
+        return;
+      case "report":
+        this.reports.push(effect);
+        return;
+      case "done":
+        this.done = true;
+        return;
+    }
+  }
+
+  #closeLink(name: LinkName): void {
+    this.links.get(name)?.closeAtWorker();
+    this.links.delete(name);
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * A Durable Object as the cores know it: storage and alarm that outlive it, sockets whose attachments outlive its
+ * memory, and turns that happen or do not. It does what `src/objects/*-object.ts` and `sockets.ts` do.
+ */
+
+import { Session, type SessionAttachment, type SessionEffect } from "../../src/core/session/session.ts";
+import { SessionStore } from "../../src/core/session/store.ts";
+import { shardOfTopic } from "../../src/core/shard/placement.ts";
+import { Shard, type ShardEffect } from "../../src/core/shard/shard.ts";
+import { ShardStore } from "../../src/core/shard/store.ts";
+import { ByteReader, ByteWriter } from "../../src/link/bytes.ts";
+import { readMessage, writeMessage } from "../../src/link/message.ts";
+import type { Fence } from "../../src/link/records.ts";
+import type { Message } from "../../src/mqtt/message.ts";
+import type { Channel } from "./channel.ts";
+import type { Link } from "./link.ts";
+import { type NodeSql, nodeSql } from "./node-sql.ts";
+import type { World } from "./world.ts";
+
+export type AnyNode = ShardNode | SessionNode;
+
+interface Core<Effect> {
+  readonly alarmAt: number | undefined;
+  frame(link: number, frame: Uint8Array, now: number): readonly Effect[];
+  closed(link: number | undefined, now: number): readonly Effect[];
+  alarm(now: number): readonly Effect[];
+}
+
+abstract class ObjectNode<Effect, C extends Core<Effect>> {
+  readonly sql: NodeSql = nodeSql();
+  readonly sockets = new Set<Link>();
+  /** False: no request gets through to the object. */
+  reachable = true;
+  /** When the stored alarm is due. */
+  alarmAt: number | undefined;
+  /** How often its alarm went off. */
+  rings = 0;
+  /** The object's memory; undefined while it sleeps. */
+  core: C | undefined;
+  /** Why turns failed. */
+  readonly failures: unknown[] = [];
+  readonly world: World;
+  #lastLink = 0;
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  protected abstract start(links: readonly Link[]): { core: C; effects: readonly Effect[] };
+  protected abstract do(effect: Effect): void;
+
+  /** Runs the constructor if the object sleeps. Returns undefined when that fails. */
+  wake(): C | undefined {
+    if (this.core) return this.core;
+    this.#lastLink = 0;
+    for (const link of this.sockets) link.id = ++this.#lastLink;
+    this.perform(() => {
+      const { core, effects } = this.start([...this.sockets]);
+      this.core = core;
+      return effects;
+    });
+    return this.core;
+  }
+
+  /** A turn: all of it is stored and sent, or the object starts again from what is stored. */
+  perform(turn: () => readonly Effect[]): boolean {
+    let effects: readonly Effect[];
+    try {
+      effects = this.sql.transaction(turn);
+    } catch (error) {
+      this.failures.push(error);
+      this.crash();
+      return false;
+    }
+    for (const effect of effects) this.do(effect);
+    const at = this.core?.alarmAt;
+    // No alarm goes off in the instant in which it is set.
+    if (at !== undefined && (this.alarmAt === undefined || at < this.alarmAt))
+      this.alarmAt = Math.max(at, this.world.now + 1);
+    return true;
+  }
+
+  accept(link: Link): boolean {
+    if (!this.wake()) return false;
+    link.id = ++this.#lastLink;
+    this.sockets.add(link);
+    return true;
+  }
+
+  message(link: Link, frame: Uint8Array): void {
+    if (!this.sockets.has(link)) return;
+    const core = this.wake();
+    // The constructor may have closed it.
+    if (core && this.sockets.has(link)) this.perform(() => core.frame(link.id!, frame, this.world.now));
+  }
+
+  /** The platform no longer lists a closed socket when its close wakes the object. */
+  gone(link: Link): void {
+    if (!this.sockets.delete(link)) return;
+    const id = this.core ? link.id : undefined;
+    const core = this.wake();
+    if (core) this.perform(() => core.closed(id, this.world.now));
+  }
+
+  ring(): void {
+    this.alarmAt = undefined;
+    this.rings += 1;
+    const core = this.wake();
+    if (core) this.perform(() => core.alarm(this.world.now));
+  }
+
+  /** Memory is gone and every socket breaks; storage stays. */
+  crash(): void {
+    this.core = undefined;
+    const links = [...this.sockets];
+    this.sockets.clear();
+    for (const link of links) link.drop();
+  }
+
+  /** Memory is gone; sockets and what was attached to them stay. */
+  evict(): void {
+    this.core = undefined;
+  }
+
+  protected link(id: number): Link | undefined {
+    for (const link of this.sockets) if (link.id === id) return link;
+    return undefined;
+  }
+
+  protected close(id: number): void {
+    const link = this.link(id);
+    if (!link) return;
+    this.sockets.delete(link);
+    link.closeAtObject();
+  }
+}
+
+export class ShardNode extends ObjectNode<ShardEffect, Shard> {
+  readonly shard: number;
+
+  constructor(world: World, shard: number) {
+    super(world);
+    this.shard = shard;
+  }
+
+  get deadline(): number | undefined {
+    return this.core?.deadline;
+  }
+
+  tick(): void {
+    const core = this.core!;
+    this.perform(() => core.tick(this.world.now));
+  }
+
+  /** Returns false when the call failed. */
+  publishWill(fence: Fence, will: Uint8Array): boolean {
+    const core = this.reachable ? this.wake() : undefined;
+    if (!core) return false;
+    return this.perform(() => core.publishWill(fence, readMessage(new ByteReader(will)), this.world.now));
+  }
+
+  protected start(links: readonly Link[]): { core: Shard; effects: readonly ShardEffect[] } {
+    const { tenant, limits, now } = this.world;
+    const remembered = links.map(({ id, attachment }) => ({ link: id!, hello: attachment as Uint8Array | undefined }));
+    const core = new Shard({ shard: this.shard, tenant, limits }, new ShardStore(this.sql), remembered, now);
+    return { core, effects: core.start(now) };
+  }
+
+  protected do(effect: ShardEffect): void {
+    const link = this.link(effect.link);
+    if (effect.type === "send") link?.sendDown(effect.frame);
+    else if (effect.type === "close") this.close(effect.link);
+    else if (link) link.attachment = effect.hello;
+  }
+}
+
+export class SessionNode extends ObjectNode<SessionEffect, Session> {
+  readonly #calls: Channel;
+
+  constructor(world: World) {
+    super(world);
+    this.#calls = world.channel();
+  }
+
+  get deadline(): undefined {
+    return undefined;
+  }
+
+  protected start(links: readonly Link[]): { core: Session; effects: readonly SessionEffect[] } {
+    const known = links.flatMap(({ id, attachment }) =>
+      attachment ? [{ id: id!, attachment: attachment as SessionAttachment }] : [],
+    );
+    const pongAt = (id: number): number | undefined => this.link(id)?.pongAt;
+    const core = new Session(new SessionStore(this.sql), known, pongAt, this.world.now);
+    return { core, effects: core.start(this.world.now) };
+  }
+
+  protected do(effect: SessionEffect): void {
+    switch (effect.type) {
+      case "send":
+        this.link(effect.link)?.sendDown(effect.frame);
+        return;
+      case "close":
+        this.close(effect.link);
+        return;
+      case "attach": {
+        const link = this.link(effect.link);
+        if (link) link.attachment = effect.attachment;
+        return;
+      }
+      case "wipe":
+        this.sql.wipe();
+        this.alarmAt = undefined;
+        return;
+      case "publishWill":
+        this.#publishWill(effect.fence, effect.message);
+        return;
+    }
+  }
+
+  #publishWill(fence: Fence, message: Message): void {
+    const { world, core } = this;
+    const will = new ByteWriter();
+    writeMessage(will, message);
+    world.push(this.#calls, () => {
+      const published = world.shards[shardOfTopic(message.topic, world.placement)]!.publishWill(fence, will.take());
+      world.push(this.#calls, () => {
+        // The answer of a call that a lost incarnation made reaches nobody.
+        if (!core || this.core !== core) return;
+        this.perform(() =>
+          published ? core.willPublished(fence.epoch, world.now) : core.willFailed(fence.epoch, world.now),
+        );
+      });
+    });
+  }
+}

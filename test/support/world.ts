@@ -1,0 +1,186 @@
+/**
+ * The whole broker in one process, made of the production cores and the production stores over `node:sqlite`: clients,
+ * one connection for each, session objects and shards, with links between them whose frames keep their order. Time is a
+ * number here, and nothing happens but by {@link World.advance} and {@link World.settle}.
+ *
+ * Everything that is ready at one moment happens in the order in which it was caused, unless `pick` chooses otherwise.
+ */
+
+import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../src/core/limits.ts";
+import type { LinkName } from "../../src/core/connection/effects.ts";
+import { type Placement, shardOfTopic } from "../../src/core/shard/placement.ts";
+import { Channel } from "./channel.ts";
+import { Client, type Version } from "./client.ts";
+import { Driver } from "./driver.ts";
+import { Link } from "./link.ts";
+import { SessionNode, ShardNode } from "./node.ts";
+
+export interface WorldOptions {
+  readonly shards?: number;
+  readonly depth?: number;
+  readonly limits?: Partial<Limits>;
+  readonly settings?: Partial<Settings>;
+  /** How long everything takes that is sent. */
+  readonly delayMs?: number;
+  /** Uniform in [0, 1), for the connections' jitter. */
+  readonly random?: () => number;
+  /** Which of `ready` things happens next, from 0. */
+  readonly pick?: (ready: number) => number;
+}
+
+/** Something that a party does when its time has come. */
+interface Due {
+  readonly at: number;
+  readonly sequence: number;
+  readonly run: () => void;
+}
+
+/** More steps than this at one go are an endless loop. */
+const STEPS_MAX = 200_000;
+/** {@link World.settle} goes on over a pause that is no longer: a batch lingers 1 ms, a full buffer is polled each 20. */
+const PAUSE_MS = 25;
+
+export class World {
+  now = 1_700_000_000_000;
+  readonly tenant = "main";
+  readonly placement: Placement;
+  readonly limits: Limits;
+  readonly settings: Settings;
+  readonly random: () => number;
+  readonly clients: Client[] = [];
+  readonly shards: ShardNode[];
+  readonly sessions = new Map<string, SessionNode>();
+  /** Alarms go off this much later than asked for. */
+  alarmLateMs = 0;
+  readonly #pick: (ready: number) => number;
+  readonly #delayMs: number;
+  readonly #channels: Channel[] = [];
+  #sequence = 0;
+
+  constructor(options: WorldOptions = {}) {
+    this.placement = { shards: options.shards ?? 4, depth: options.depth ?? 2 };
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    this.random = options.random ?? (() => 0.5);
+    this.#pick = options.pick ?? (() => 0);
+    this.#delayMs = options.delayMs ?? 1;
+    this.shards = Array.from({ length: this.placement.shards }, (_, shard) => new ShardNode(this, shard));
+  }
+
+  // Parties.
+
+  /** A client whose socket is open and that has said nothing. */
+  client(id: string, version: Version = 5, worker = "worker"): Client {
+    const driver = new Driver(this, worker);
+    const client = new Client(this, driver, id, version);
+    driver.client = client;
+    this.clients.push(client);
+    return client;
+  }
+
+  /** A client that is connected. */
+  connected(
+    id: string,
+    options: Parameters<Client["connect"]>[0] = {},
+    version: Version = 5,
+    worker = "worker",
+  ): Client {
+    const client = this.client(id, version, worker);
+    client.connect(options);
+    this.settle();
+    return client;
+  }
+
+  session(clientId: string): SessionNode {
+    let node = this.sessions.get(clientId);
+    if (!node) this.sessions.set(clientId, (node = new SessionNode(this)));
+    return node;
+  }
+
+  shardOf(topic: string): ShardNode {
+    return this.shards[shardOfTopic(topic, this.placement)]!;
+  }
+
+  /** The client's present link, which must be there. */
+  link(client: Client, name: LinkName): Link {
+    return client.driver.links.get(name)!;
+  }
+
+  killWorker(worker: string): void {
+    for (const { driver } of this.clients) if (driver.worker === worker && !driver.done) driver.kill();
+  }
+
+  // Time.
+
+  /** Lets everything happen that is due up to `ms` from now. */
+  advance(ms: number): void {
+    const until = this.now + ms;
+    this.#run(() => until);
+    this.now = until;
+  }
+
+  /** Lets things happen until nothing does for {@link PAUSE_MS}. */
+  settle(): void {
+    this.#run(() => this.now + PAUSE_MS);
+  }
+
+  /** Lets one thing happen, of those due up to `until`. Returns false when there is none. */
+  step(until = this.now): boolean {
+    const due = this.#due();
+    let next = Infinity;
+    for (const { at } of due) next = Math.min(next, at);
+    if (next > until) return false;
+    // A clock has whole milliseconds.
+    this.now = Math.max(this.now, Math.ceil(next));
+    const ready = due
+      .filter(({ at }) => at <= this.now)
+      .sort((a, b) => a.at - b.at || (a.sequence < b.sequence ? -1 : 1));
+    ready[this.#pick(ready.length)]!.run();
+    return true;
+  }
+
+  #run(until: () => number): void {
+    for (let steps = 0; this.step(until()); steps++)
+      if (steps > STEPS_MAX) throw new Error("the world does not come to rest");
+  }
+
+  #due(): Due[] {
+    const due: Due[] = [];
+    for (let at = 0; at < this.#channels.length; at++) {
+      const channel = this.#channels[at]!;
+      const head = channel.head;
+      if (head) due.push({ at: head.at, sequence: head.sequence, run: () => channel.arrive() });
+    }
+    for (const { driver } of this.clients) this.#timer(due, driver.deadline, () => driver.tick());
+    for (const node of this.shards) {
+      this.#timer(due, node.deadline, () => node.tick());
+      this.#timer(due, node.alarmAt, () => node.ring(), this.alarmLateMs);
+    }
+    for (const node of this.sessions.values()) this.#timer(due, node.alarmAt, () => node.ring(), this.alarmLateMs);
+    return due;
+  }
+
+  #timer(due: Due[], at: number | undefined, run: () => void, lateMs = 0): void {
+    // What arrives at a moment comes before what is done because of the moment.
+    if (at !== undefined) due.push({ at: at + lateMs, sequence: Infinity, run });
+  }
+
+  // What the parties use.
+
+  channel(): Channel {
+    const channel = new Channel(this.#delayMs);
+    this.#channels.push(channel);
+    return channel;
+  }
+
+  push(channel: Channel, run: () => void, bytes = 0): void {
+    channel.push(this.now, ++this.#sequence, run, bytes);
+  }
+
+  openLink(driver: Driver, name: LinkName): Link {
+    const node = name === "session" ? this.session(driver.connection.clientId) : this.shards[name]!;
+    const link = new Link(this, driver, name, node);
+    link.open();
+    return link;
+  }
+}
