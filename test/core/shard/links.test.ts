@@ -366,3 +366,63 @@ describe("a will", () => {
     expect(r.count("will_done")).toBe(0);
   });
 });
+
+describe("coming back", () => {
+  test("links: a session that was given up and missed messages is refused, not welcomed as if it had not", () => {
+    const r = new ShardRig();
+    r.hello(1, "client");
+    r.subscribe(1, "t");
+    r.lose(1);
+    r.advance(GRACE_MS + 30_000);
+    r.hello(2, "client", { link: 2, cursor: 5, subscriptions: known("t") });
+    expect(refusal(r, 2)).toBe(0x83);
+  });
+
+  test("links: within the grace it is welcome, remembered or not", () => {
+    const r = new ShardRig();
+    r.hello(1, "client");
+    r.subscribe(1, "t");
+    r.lose(1);
+    r.hello(2, "client", { link: 2, cursor: 5, subscriptions: known("t") });
+    expect(refusal(r, 2)).toBeUndefined();
+    r.restart();
+    r.advance(GRACE_MS - 1);
+    r.hello(3, "client", { link: 3, cursor: 5, subscriptions: known("t") });
+    expect(refusal(r, 3)).toBeUndefined();
+  });
+
+  test("links: a publisher, and who subscribed at QoS 0, have missed nothing and may come late", () => {
+    const r = new ShardRig();
+    r.hello(1, "publisher", { link: 7, cursor: 5 });
+    r.hello(2, "client", { link: 7, cursor: 5, subscriptions: known("t").map((each) => ({ ...each, qos: 0 })) });
+    expect(refusal(r, 1)).toBeUndefined();
+    expect(refusal(r, 2)).toBeUndefined();
+  });
+
+  test("links: a shard that nobody is attached to waits for nobody when it starts again", () => {
+    const r = new ShardRig();
+    r.hello(1, "client");
+    r.subscribe(1, "t");
+    r.frame(1, writeBye);
+    r.advance(CHECKPOINT_MS);
+    r.restart();
+    r.hello(2, "publisher");
+    r.publish(2, body("t"));
+    expect(r.count("log")).toBe(0);
+  });
+
+  test("links: a shard that waited in vain stops waiting, however often it starts again", () => {
+    const r = new ShardRig();
+    r.hello(1, "client");
+    r.subscribe(1, "t");
+    r.hello(2, "publisher");
+    r.publish(2, body("t"));
+    r.restart();
+    expect(r.shard.alarmAt).toBeDefined();
+    r.advance(120_000);
+    r.restart();
+    r.advance(1);
+    expect(r.count("log")).toBe(0);
+    expect(r.shard.alarmAt).toBeUndefined();
+  });
+});

@@ -181,3 +181,15 @@ describe("retained messages", () => {
     expect(r.payloads(2)).toEqual(["1", "3"]);
   });
 });
+
+describe("a scan that a SUBSCRIBE finds under way", () => {
+  test("[MQTT-3.8.4-4] goes on when the SUBSCRIBE asks for no retained messages", () => {
+    const r = rig(1);
+    for (const topic of ["t/1", "t/2"]) r.publish(1, kept(topic, topic));
+    r.subscribe(2, "t/+");
+    expect(r.payloads(2)).toEqual(["t/1"]);
+    r.subscribe(2, "t/+", { retainHandling: 2 });
+    r.frame(2, (to) => writeGrant(to, 1));
+    expect(r.payloads(2)).toEqual(["t/2"]);
+  });
+});
