@@ -16,7 +16,7 @@ app.get("/", (c) => {
   const url = new URL(c.req.url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   url.pathname = "/mqtt";
-  c.header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+  c.header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:");
   c.header("X-Content-Type-Options", "nosniff");
   return c.html(page(url.href, c.env.config));
 });

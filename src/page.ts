@@ -11,6 +11,7 @@ export function page(mqttUrl: string, config: Config) {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>Dormouse</title>
+        <link rel="icon" href="data:," />
         <style>
           body {
             font:

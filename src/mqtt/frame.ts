@@ -65,6 +65,11 @@ export class FrameReader {
     return false;
   }
 
+  /** The first byte of a packet whose end has not arrived; known after next() returned false. */
+  get incompleteFirstByte(): number | undefined {
+    return this.#partialBytes > 0 ? this.#partial[0] : undefined;
+  }
+
   /** What has arrived and was not handed out. */
   get bufferedBytes(): number {
     return this.#partialBytes + this.#chunk.length - this.#at + this.#waitingBytes;

@@ -51,6 +51,8 @@ import { Window, type WindowChange } from "./window.ts";
 export const FLUSH_MS = 2_000;
 /** A client that reads slower than we write has taken "enough" when no more than this is waiting for it. */
 export const CLIENT_BUFFER_LOW_BYTES = 64 * 1024;
+/** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
+const CONNECT_FIRST_BYTE = PacketType.CONNECT << 4;
 /** How often a full client buffer is looked at again; the platform has no event for it. */
 const BUFFER_POLL_MS = 20;
 
@@ -256,6 +258,10 @@ export class Connection {
       while ((this.#phase === "connecting" || this.#phase === "open") && this.#reader.next()) {
         if (this.#phase === "connecting") this.#onConnect(now);
         else this.#onPacket(now);
+      }
+      const first = this.#reader.incompleteFirstByte;
+      if (this.#phase === "connecting" && first !== undefined && first !== CONNECT_FIRST_BYTE) {
+        this.#drop("the first packet is not CONNECT", now);
       }
     });
   }

@@ -18,6 +18,15 @@ const CONNECT = {
 };
 
 describe("the first packet", () => {
+  test("[MQTT-3.1.0-1] what cannot become a CONNECT is not heard to its end", () => {
+    const world = new World();
+    const client = world.client("client");
+    client.raw(new TextEncoder().encode("GET / HTTP/1.1"));
+    world.settle();
+    expect(client.received).toEqual([]);
+    expect(client.closed).toBe(1002);
+  });
+
   test("[MQTT-3.1.0-1] anything but CONNECT closes without a word", () => {
     for (const packet of [
       { cmd: "pingreq" },
