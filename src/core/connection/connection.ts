@@ -30,32 +30,26 @@ import { PacketType, PINGRESP } from "../../mqtt/packet.ts";
 import { readPublish } from "../../mqtt/publish.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { TopicCache } from "../../mqtt/topic-cache.ts";
-import { encodeUtf8 } from "../../mqtt/utf8.ts";
-import { ByteReader, ByteWriter, LinkFormatError } from "../../link/bytes.ts";
+import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
 import type { ConnectionBound, Fence } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
-import type { Message } from "../../mqtt/message.ts";
 import type { Limits, Settings } from "../limits.ts";
 import type { Placement } from "../shard/placement.ts";
 import { acceptance, admit } from "./connack.ts";
-import { CloseCode, type Effect, type LinkName } from "./effects.ts";
+import { CloseCode, closeCode, type Effect, type LinkName } from "./effects.ts";
 import { effectiveKeepAlive, Keepalive } from "./keepalive.ts";
 import { GIVE_UP_MS, LinkLife } from "./link-life.ts";
 import { Output } from "./output.ts";
 import { Publishing } from "./publishing.ts";
-import { ShardLink } from "./shard-link.ts";
+import { introduction, SessionLink } from "./session-link.ts";
+import type { ShardLink } from "./shard-link.ts";
+import { ShardLinks } from "./shard-links.ts";
 import { Subscribing } from "./subscribing.ts";
-import { Window, type WindowChange } from "./window.ts";
 
 /** After its client is gone a connection flushes its links for at most this long before it ends its session. */
 export const FLUSH_MS = 2_000;
-/** A client that reads slower than we write has taken "enough" when no more than this is waiting for it. */
-export const CLIENT_BUFFER_LOW_BYTES = 64 * 1024;
 /** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
 const CONNECT_FIRST_BYTE = PacketType.CONNECT << 4;
-/** How often a full client buffer is looked at again; the platform has no event for it. */
-const BUFFER_POLL_MS = 20;
-
 export interface ConnectionConfig {
   readonly limits: Limits;
   readonly settings: Settings;
@@ -75,35 +69,29 @@ export class Connection {
   readonly limits: Limits;
   readonly placement: Placement;
   readonly output = new Output();
+  readonly effects: Effect[] = [];
   readonly #config: ConnectionConfig;
   readonly #reader: FrameReader;
   readonly #connectBy: number;
-  #effects: Effect[] = [];
   #phase: Phase = "connecting";
   #closing: { code: number; reason: string } | undefined;
 
   // Set by CONNECT.
   #connect: Connect | undefined;
   #clientId = "";
-  #will: Message | undefined;
-  readonly #session: LinkLife;
-  #sessionLinks = 0;
+  readonly #session: SessionLink;
 
   // Set by the session object's welcome.
-  #fence: Fence | undefined;
-  #window: Window | undefined;
   #keepalive: Keepalive | undefined;
   #publishing: Publishing | undefined;
   #subscribing: Subscribing | undefined;
-  readonly #links = new Map<number, ShardLink>();
+  #shards: ShardLinks | undefined;
   readonly #topics = new TopicCache();
-  #drainAt: number | undefined;
 
   // Set on leaving.
   #publishWill = false;
   #leaveBy: number | undefined;
   #ending = false;
-  #sessionEnded = false;
 
   constructor(config: ConnectionConfig, now: number) {
     this.#config = config;
@@ -111,7 +99,7 @@ export class Connection {
     this.placement = config.placement;
     this.#reader = new FrameReader(config.limits.packetBytesMax);
     this.#connectBy = now + config.limits.connectSecondsMax * 1000;
-    this.#session = this.#life("session");
+    this.#session = new SessionLink(this.life("session"), this.effects);
   }
 
   /** The session's client id once CONNECT is read; the session object is found by it. */
@@ -122,32 +110,24 @@ export class Connection {
   /** True while some shard takes less than this client sends: a transport that can should read no further. */
   get congested(): boolean {
     if (this.#phase === "leaving" || this.#phase === "done") return false;
-    for (const link of this.#links.values()) {
-      if (link.backlogBytes > this.limits.linkBacklogBytesMax / 4) return true;
-    }
-    return this.#phase === "joining" && this.#reader.bufferedBytes > this.limits.packetBytesMax;
+    if (this.#phase === "joining") return this.#reader.bufferedBytes > this.limits.packetBytesMax;
+    return this.#shards !== undefined && this.#shards.backlogBytes > this.limits.linkBacklogBytesMax / 4;
   }
 
   /** When {@link tick} has to be called at the latest. */
   get deadline(): number | undefined {
-    let deadline: number | undefined;
-    const consider = (at: number | undefined): void => {
-      if (at !== undefined && (deadline === undefined || at < deadline)) deadline = at;
-    };
-    if (this.#phase === "done") return undefined;
-    if (this.#phase === "connecting") consider(this.#connectBy);
-    if (this.#phase === "open") {
-      consider(this.#keepalive!.deadline);
-      consider(this.#subscribing!.deadline);
+    switch (this.#phase) {
+      case "connecting":
+        return this.#connectBy;
+      case "joining":
+        return this.#session.life.deadline;
+      case "open":
+        return earliest(this.#session.life, this.#shards, this.#keepalive, this.#subscribing);
+      case "leaving":
+        return earliest(this.#session.life, this.#shards, { deadline: this.#leaveBy });
+      case "done":
+        return undefined;
     }
-    if (this.#phase === "leaving") consider(this.#leaveBy);
-    consider(this.#drainAt);
-    consider(this.#session.deadline);
-    for (const link of this.#links.values()) {
-      consider(link.life.deadline);
-      if (link.life.usable) consider(link.batch.deadline);
-    }
-    return deadline;
   }
 
   // Inputs from the client.
@@ -178,12 +158,8 @@ export class Connection {
   // Inputs from the links.
 
   linkOpened(name: LinkName, now: number): readonly Effect[] {
-    if (name === "session") {
-      if (this.#session.opened()) this.#join();
-    } else {
-      const link = this.#links.get(name);
-      if (link?.life.opened()) this.#greet(link);
-    }
+    if (name === "session") this.#session.opened();
+    else this.#shards!.opened(name);
     return this.#settle(now);
   }
 
@@ -193,11 +169,11 @@ export class Connection {
       while (!reader.done && this.#phase !== "done") {
         const record = records.readRecord(reader, now) as ConnectionBound;
         if (name === "session") this.#fromSession(record, now);
-        else this.#fromShard(this.#links.get(name)!, record, now);
+        else this.#fromShard(this.#shards!.get(name)!, record, now);
       }
     } catch (error) {
       if (error instanceof LinkFormatError) {
-        this.#effects.push({ type: "closeLink", link: name });
+        this.effects.push({ type: "closeLink", link: name });
         this.#linkBroken(name, now);
       } else {
         this.#caught(error, now);
@@ -213,8 +189,8 @@ export class Connection {
   }
 
   linkPong(name: LinkName): void {
-    if (name === "session") this.#session.pong();
-    else this.#links.get(name)?.life.pong();
+    const life = name === "session" ? this.#session.life : this.#shards?.get(name)?.life;
+    life?.pong();
   }
 
   // Input from the clock.
@@ -225,22 +201,24 @@ export class Connection {
       if (this.#keepalive!.expired(now)) this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
       else this.#guard(now, () => this.#subscribing!.tick(now));
     }
-    if (this.#session.tick(now)) this.#linkBroken("session", now);
-    for (const link of this.#links.values()) if (link.life.tick(now)) this.#linkBroken(link.shard, now);
+    if (this.#session.life.tick(now)) this.#linkBroken("session", now);
+    this.#shards?.tick(now, (shard) => this.#linkBroken(shard, now));
     return this.#settle(now);
   }
 
   // What the parts ask for.
 
+  get bufferedBytes(): () => number {
+    return this.#config.bufferedBytes;
+  }
+
+  life(name: LinkName): LinkLife {
+    return new LinkLife(name, this.#config.random, this.effects);
+  }
+
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink {
-    let link = this.#links.get(shard);
-    if (!link) {
-      link = new ShardLink(shard, this.#life(shard));
-      this.#links.set(shard, link);
-    }
-    link.life.open(now);
-    return link;
+    return this.#shards!.to(shard, now);
   }
 
   suback(packetId: number, codes: readonly number[]): void {
@@ -276,7 +254,7 @@ export class Connection {
         this.#publishing!.publish(readPublish(reader, version, this.limits, this.#topics), now);
         return;
       case PacketType.PUBACK:
-        this.#acknowledged(readAck(reader, version).packetId);
+        this.#shards!.acknowledged(readAck(reader, version).packetId);
         return;
       case PacketType.PUBREC:
         // No QoS 2 delivery is ever under way, so the id is unknown [MQTT §4.3.3].
@@ -339,23 +317,9 @@ export class Connection {
       return;
     }
     this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
-    if (connect.will) {
-      const { topic, payload, qos, retain, expirySeconds, properties } = connect.will;
-      const topicUtf8 = encodeUtf8(topic);
-      this.#will = {
-        topic,
-        topicUtf8,
-        payload,
-        qos,
-        retain,
-        expirySeconds,
-        properties,
-        at: now,
-        publisher: this.#clientId,
-      };
-    }
     this.#phase = "joining";
-    this.#session.open(now);
+    const { tenant, connectionId } = this.#config;
+    this.#session.open(introduction(connect, { tenant, session: this.#clientId, connection: connectionId }, now), now);
   }
 
   #onDisconnect(now: number): void {
@@ -367,64 +331,46 @@ export class Connection {
     this.#leave(reason !== Reason.NormalDisconnection, now); // [MQTT-3.14.4-3]
   }
 
-  #acknowledged(packetId: number): void {
-    const link = this.#links.get(packetId % this.placement.shards);
-    // An id that is not in flight means nothing to us, and nothing is lost by ignoring it.
-    if (link?.acknowledged(packetId)) this.#changeWindow(this.#window!.acknowledged(link.shard));
-  }
-
   // Records of the session object.
-
-  #join(): void {
-    const to = new ByteWriter();
-    this.#sessionLinks += 1;
-    records.writeConnect(to, {
-      versionMin: records.LINK_VERSIONS.min,
-      versionMax: records.LINK_VERSIONS.max,
-      tenant: this.#config.tenant,
-      session: this.#clientId,
-      connection: this.#config.connectionId,
-      link: this.#sessionLinks,
-      cleanStart: this.#connect!.cleanStart,
-      reattach: this.#fence,
-      will: this.#will,
-    });
-    if (this.#ending) records.writeEnd(to, this.#publishWill);
-    this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
-  }
 
   #fromSession(record: ConnectionBound, now: number): void {
     switch (record.kind) {
       case records.Kind.Welcome:
-        this.#session.attached(now);
-        if (this.#phase === "joining") this.#open(record, record.sessionPresent, now);
+        if (this.#session.welcome(record, now) && this.#phase === "joining") this.#open(record, now);
         return;
       case records.Kind.Refused:
-        this.#sessionEnded = true;
-        this.#session.close();
+        this.#session.settle();
         this.#fail(record.reason, "the session object refused", now);
         return;
       case records.Kind.Ended:
-        this.#sessionEnded = true;
+        this.#session.settle();
         return;
       default:
         throw new LinkFormatError(`record ${record.kind} is not a session object's`);
     }
   }
 
-  #open(fence: Fence, sessionPresent: boolean, now: number): void {
+  #open(welcome: Fence & { readonly sessionPresent: boolean }, now: number): void {
     const connect = this.#connect!;
     const { limits, settings, connectionId } = this.#config;
-    this.#fence = { generation: fence.generation, epoch: fence.epoch };
     this.#phase = "open";
-    this.#window = new Window(Math.min(connect.receiveMaximum ?? 65_535, limits.inflightMax), this.placement.shards);
-    this.#keepalive = new Keepalive(
-      effectiveKeepAlive(connect.keepAliveSeconds, connect.version === 5 ? settings.keepAliveSecondsMax : 0),
-      now,
-    );
+    const identity = {
+      shards: this.placement.shards,
+      depth: this.placement.depth,
+      tenant: this.#config.tenant,
+      session: this.#clientId,
+      generation: welcome.generation,
+      epoch: welcome.epoch,
+      mqttVersion: connect.version,
+      packetBytesMax: connect.maximumPacketSize ?? 0xffff_ffff,
+    };
+    this.#shards = new ShardLinks(this, identity, Math.min(connect.receiveMaximum ?? 65_535, limits.inflightMax));
+    // A client before MQTT 5 cannot be told another keep alive than its own.
+    const keepAliveSecondsMax = connect.version === 5 ? settings.keepAliveSecondsMax : 0;
+    this.#keepalive = new Keepalive(effectiveKeepAlive(connect.keepAliveSeconds, keepAliveSecondsMax), now);
     this.#publishing = new Publishing(this, connect.version);
     this.#subscribing = new Subscribing(this);
-    const accepted = acceptance(connect, sessionPresent, connectionId, limits, settings);
+    const accepted = acceptance(connect, welcome.sessionPresent, connectionId, limits, settings);
     const packet = encodeConnack(accepted, connect.version, this.#clientPacketBytesMax);
     if (packet) this.output.push(packet);
     else this.#drop("CONNACK is above the client's Maximum Packet Size", now); // [MQTT-3.1.2-24]
@@ -432,46 +378,16 @@ export class Connection {
 
   // Records of the shards.
 
-  #greet(link: ShardLink): void {
-    link.greet({
-      shards: this.placement.shards,
-      depth: this.placement.depth,
-      tenant: this.#config.tenant,
-      session: this.#clientId,
-      generation: this.#fence!.generation,
-      epoch: this.#fence!.epoch,
-      mqttVersion: this.#connect!.version,
-      packetBytesMax: this.#connect!.maximumPacketSize ?? 0xffff_ffff,
-      grants: this.#window!.open(link.shard),
-    });
-    if (this.#phase === "leaving") records.writeBye(link.batch.records);
-  }
-
   #fromShard(link: ShardLink, record: ConnectionBound, now: number): void {
-    switch (record.kind) {
-      case records.Kind.Taken:
-        link.batch.taken(now);
-        return;
-      case records.Kind.Echo:
-        records.writeEchoed(link.batch.records);
-        return;
-      case records.Kind.Attached:
-        link.life.attached(now);
-        link.attached(record.head);
-        return;
-      case records.Kind.Refused:
-        link.life.close();
-        this.#linkDown(link);
-        this.#fail(record.reason, `shard ${link.shard} refused`, now);
-        return;
-      default:
-        break;
+    if (this.#shards!.record(link, record, now)) return;
+    if (record.kind === records.Kind.Refused) {
+      this.#shards!.refused(link);
+      this.#fail(record.reason, `shard ${link.shard} refused`, now);
     }
     if (this.#phase !== "open") return;
     switch (record.kind) {
       case records.Kind.Deliver:
-        for (const delivery of record.deliveries) link.delivered(delivery);
-        this.#window!.delivered(link.shard, record.deliveries.length);
+        this.#shards!.delivered(link, record.deliveries);
         this.output.push(record.packets);
         return;
       case records.Kind.Published:
@@ -483,43 +399,8 @@ export class Connection {
       case records.Kind.Unsubscribed:
         this.#subscribing!.unsubscribed(link, record.request, record.codes, now);
         return;
-      case records.Kind.Scanned:
-        link.scanned(record.number, record.after);
-        return;
-      case records.Kind.Hungry:
-        this.#changeWindow(this.#window!.hungry(link.shard));
-        return;
-      case records.Kind.Returned:
-        this.#changeWindow(this.#window!.returned(link.shard, record.count));
-        return;
-      case records.Kind.Ask:
-        link.asked = true;
-        this.#drainAt = now;
-        return;
       default:
-        throw new LinkFormatError(`record ${record.kind} is not a shard's`);
-    }
-  }
-
-  #changeWindow(changes: readonly WindowChange[]): void {
-    for (const change of changes) {
-      const to = this.#links.get(change.shard)!.batch.records;
-      if (change.grant > 0) records.writeGrant(to, change.grant);
-      if (change.recall > 0) records.writeRecall(to, change.recall);
-    }
-  }
-
-  /** Tells the shards that asked that the client has taken what they sent, or looks again later. */
-  #drain(now: number): void {
-    if (this.#config.bufferedBytes() > CLIENT_BUFFER_LOW_BYTES) {
-      this.#drainAt = now + BUFFER_POLL_MS;
-      return;
-    }
-    this.#drainAt = undefined;
-    for (const link of this.#links.values()) {
-      if (!link.asked) continue;
-      link.asked = false;
-      if (link.life.usable) records.writeDrained(link.batch.records);
+        return;
     }
   }
 
@@ -527,35 +408,12 @@ export class Connection {
 
   #linkBroken(name: LinkName, now: number): void {
     if (this.#phase === "done") return;
-    if (name === "session") {
-      if (this.#sessionEnded || this.#session.phase === "closed") return;
-      if (this.#phase === "leaving" && !this.#fence) {
-        // Never welcomed: whatever the object began it ends by itself.
-        this.#sessionEnded = true;
-        this.#session.close();
-        return;
-      }
-      if (!this.#session.broken(now)) {
-        this.#sessionEnded = true;
-        this.#fail(
-          this.#phase === "joining" ? Reason.ServerUnavailable : Reason.ServerBusy,
-          "the session object is away",
-          now,
-        );
-      }
-      return;
+    if (name !== "session") {
+      if (!this.#shards!.broken(name, now)) this.#fail(Reason.ServerBusy, `shard ${name} is away`, now);
+    } else if (!this.#session.broken(now)) {
+      const reason = this.#phase === "joining" ? Reason.ServerUnavailable : Reason.ServerBusy;
+      this.#fail(reason, "the session object is away", now);
     }
-    const link = this.#links.get(name);
-    if (!link || link.life.phase === "closed") return;
-    this.#linkDown(link);
-    if (!link.needed) link.life.close();
-    else if (!link.life.broken(now)) this.#fail(Reason.ServerBusy, `shard ${name} is away`, now);
-  }
-
-  #linkDown(link: ShardLink): void {
-    link.batch.reset();
-    link.asked = false;
-    if (this.#window) this.#changeWindow(this.#window.close(link.shard));
   }
 
   #guard(now: number, body: () => void): void {
@@ -584,7 +442,7 @@ export class Connection {
       this.#refuse(new MqttError(reason, detail), this.#phase === "joining" ? version : undefined, now, code);
       return;
     }
-    this.#effects.push({ type: "report", reason, detail });
+    this.effects.push({ type: "report", reason, detail });
     if (this.#connect!.version === 5) {
       const packet = encodeDisconnect(reason);
       if (packet.length <= this.#clientPacketBytesMax) this.output.push(packet);
@@ -595,7 +453,7 @@ export class Connection {
 
   /** Answers a CONNECT that is not accepted, in a form that the client can read, or silently [MQTT-3.1.4-1]. */
   #refuse(error: MqttError, version: 3 | 4 | 5 | undefined, now: number, code = closeCode(error.reason)): void {
-    this.#effects.push({ type: "report", reason: error.reason, detail: error.message });
+    this.effects.push({ type: "report", reason: error.reason, detail: error.message });
     if (version !== undefined) {
       const packet = encodeConnack(
         { sessionPresent: false, reason: error.reason },
@@ -610,66 +468,53 @@ export class Connection {
 
   /** Closes without a word, which is all that a peer gets that does not speak MQTT. */
   #drop(detail: string, now: number): void {
-    this.#effects.push({ type: "report", reason: Reason.ProtocolError, detail });
+    this.effects.push({ type: "report", reason: Reason.ProtocolError, detail });
     this.#closing = { code: CloseCode.ProtocolError, reason: "" };
     this.#leave(true, now);
   }
 
   #leave(publishWill: boolean, now: number): void {
     if (this.#phase === "leaving" || this.#phase === "done") return;
-    // A session object that was never asked has nothing to end.
-    if (this.#phase === "connecting" || (this.#phase === "joining" && !this.#session.usable)) this.#sessionEnded = true;
     this.#publishWill = publishWill && this.#phase === "open"; // [MQTT-3.1.2-7]
+    // A session object that was never asked has nothing to end.
+    if (this.#phase === "joining" && !this.#session.life.usable) this.#session.settle();
     this.#phase = "leaving";
     this.#leaveBy = now + FLUSH_MS;
-    this.#drainAt = undefined;
-    for (const link of this.#links.values()) if (link.life.usable) records.writeBye(link.batch.records);
+    this.#shards?.leave();
   }
 
   /** Lets out what the input produced: link frames, then the client's bytes, then the end. */
   #settle(now: number): readonly Effect[] {
-    if (this.#drainAt !== undefined && now >= this.#drainAt) this.#drain(now);
     if (this.#phase === "leaving") this.#proceed(now);
-    for (const link of this.#links.values()) {
-      if (!link.life.usable) continue;
-      const frame = link.batch.due(now);
-      if (frame) this.#effects.push({ type: "sendLink", link: link.shard, frame });
-    }
+    this.#shards?.flush(now);
     const bytes = this.output.take();
-    if (bytes) this.#effects.push({ type: "send", bytes });
+    if (bytes) this.effects.push({ type: "send", bytes });
     if (this.#closing) {
-      this.#effects.push({ type: "close", ...this.#closing });
+      this.effects.push({ type: "close", ...this.#closing });
       this.#closing = undefined;
     }
-    if (this.#phase === "leaving" && this.#sessionEnded && this.#ending) this.#finish();
-    return this.#effects.splice(0);
+    if (this.#phase === "leaving" && this.#ending && this.#session.ended) this.#finish();
+    return this.effects.splice(0);
   }
 
   /** Ends the session once every shard has taken what the client published. */
   #proceed(now: number): void {
+    const late = now >= this.#leaveBy!;
     if (this.#ending) {
-      if (now >= this.#leaveBy!) this.#sessionEnded = true;
+      if (late) this.#session.settle();
       return;
     }
-    const flushed = [...this.#links.values()].every((link) => link.settled);
-    if (!flushed && now < this.#leaveBy!) return;
+    if (!late && this.#shards && !this.#shards.settled) return;
     this.#ending = true;
     this.#leaveBy = now + GIVE_UP_MS;
-    if (this.#sessionEnded || this.#session.phase === "closed") {
-      this.#sessionEnded = true;
-      return;
-    }
-    if (!this.#session.usable) return;
-    const to = new ByteWriter(8);
-    records.writeEnd(to, this.#publishWill);
-    this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
+    if (!this.#session.ended) this.#session.end(this.#publishWill);
   }
 
   #finish(): void {
     this.#phase = "done";
-    for (const link of this.#links.values()) link.life.close();
-    this.#session.close();
-    this.#effects.push({ type: "done" });
+    this.#shards?.close();
+    this.#session.settle();
+    this.effects.push({ type: "done" });
   }
 
   /** Sends a packet that must reach the client, or ends the connection if it may not be sent [MQTT-3.1.2-24]. */
@@ -683,25 +528,11 @@ export class Connection {
   get #clientPacketBytesMax(): number {
     return this.#connect?.maximumPacketSize ?? Infinity;
   }
-
-  #life(name: LinkName): LinkLife {
-    return new LinkLife(name, this.#config.random, this.#effects);
-  }
 }
 
-function closeCode(reason: Reason): number {
-  switch (reason) {
-    case Reason.MalformedPacket:
-    case Reason.ProtocolError:
-      return CloseCode.ProtocolError;
-    case Reason.PacketTooLarge:
-      return CloseCode.TooBig;
-    case Reason.ServerShuttingDown:
-      return CloseCode.ServiceRestart;
-    case Reason.ServerBusy:
-    case Reason.ServerUnavailable:
-      return CloseCode.TryAgainLater;
-    default:
-      return CloseCode.PolicyViolation;
-  }
+/** The earliest of the deadlines that there are. */
+function earliest(...parts: readonly ({ readonly deadline: number | undefined } | undefined)[]): number | undefined {
+  let deadline = Infinity;
+  for (const part of parts) deadline = Math.min(deadline, part?.deadline ?? Infinity);
+  return deadline === Infinity ? undefined : deadline;
 }

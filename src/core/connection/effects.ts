@@ -1,6 +1,6 @@
 /** What a connection asks of the shell that drives it. */
 
-import type { Reason } from "../../mqtt/reason.ts";
+import { Reason } from "../../mqtt/reason.ts";
 
 /** A link by what is at its other end: the session object, or a shard by its number. */
 export type LinkName = "session" | number;
@@ -32,3 +32,21 @@ export const CloseCode = {
   ServiceRestart: 1012,
   TryAgainLater: 1013,
 } as const;
+
+/** How a WebSocket is closed for a reason. */
+export function closeCode(reason: Reason): number {
+  switch (reason) {
+    case Reason.MalformedPacket:
+    case Reason.ProtocolError:
+      return CloseCode.ProtocolError;
+    case Reason.PacketTooLarge:
+      return CloseCode.TooBig;
+    case Reason.ServerShuttingDown:
+      return CloseCode.ServiceRestart;
+    case Reason.ServerBusy:
+    case Reason.ServerUnavailable:
+      return CloseCode.TryAgainLater;
+    default:
+      return CloseCode.PolicyViolation;
+  }
+}

@@ -7,7 +7,7 @@
  *
  * What the shard forgets when it restarts its connections remember: they say hello again and bring their subscriptions,
  * their place in the log and what is in flight. Until they had time to do so the shard is *recovering*: it logs every
- * QoS > 0 message, wanted or not, and trims nothing. Whether there is anybody to wait for is stored ({@link Presence}).
+ * QoS > 0 message, wanted or not, and trims nothing ({@link Grace}).
  */
 
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
@@ -20,18 +20,15 @@ import type { Limits } from "../limits.ts";
 import { Attendance, compareFences, type Subscription } from "./attendance.ts";
 import { deliveredQos, encodeDelivery } from "./delivery.ts";
 import { Fanout, type Recipient } from "./fanout.ts";
+import { Grace, GRACE_MS } from "./grace.ts";
 import { Log } from "./log.ts";
 import { Outbox, Outlet } from "./outlet.ts";
 import { Pace } from "./pace.ts";
 import { Pump } from "./pump.ts";
 import { Retained } from "./retained.ts";
-import { Presence, type ShardStore } from "./store.ts";
+import type { ShardStore } from "./store.ts";
 import { SubscriptionTree } from "./subscription-tree.ts";
 
-/** How long a session without a link may take to come back; above what a connection tries for (`GIVE_UP_MS`). */
-export const GRACE_MS = 40_000;
-/** The stored end of the grace is moved in steps of this, so that a thousand lost links cost few rows. */
-const GRACE_STEP_MS = 20_000;
 /** How long a change may stay unsaved in memory, and so how long an idle object stays awake for it. */
 export const CHECKPOINT_MS = 1_000;
 /** What a link's socket may remember; a session with more says hello again when the object wakes. */
@@ -82,9 +79,7 @@ export class Shard {
   #effects: ShardEffect[] = [];
   /** Links to close after what is sent to them. */
   #closing: number[] = [];
-  #recoveringUntil: number;
-  #presence: Presence;
-  #graceStored: number;
+  readonly #grace: Grace;
   #checkpointAt: number | undefined;
   #sweepWillsAt: number | undefined;
 
@@ -105,20 +100,14 @@ export class Shard {
       { log: this.#log, retained: this.#retained, fanout: this.#fanout, outbox: this.#outbox },
       config.limits.deliveryBacklogBytesMax,
     );
-    this.#graceStored = store.graceUntil();
-    this.#recoveringUntil = this.#graceStored;
-    this.#presence = store.presence();
-    if (links.length === 0 && this.#presence === Presence.Attached) {
-      this.#setPresence(Presence.Awaited);
-      this.#recoverFor(now);
-    }
+    this.#grace = new Grace(store, links.length === 0, now);
     if (store.hasWillsDone()) this.#sweepWillsAt = now + WILL_DONE_KEPT_MS;
     for (const { link, hello } of links) {
       if (hello) this.#wake(link, hello, now);
       else this.#closing.push(link);
     }
     // A link that is told to come back brings a session that is not remembered here until then.
-    if (this.#closing.length > 0) this.#recoverFor(now);
+    if (this.#closing.length > 0) this.#grace.begin(now);
   }
 
   /** When {@link tick} has to be called; an object that has none may sleep. */
@@ -131,7 +120,7 @@ export class Shard {
   /** When {@link alarm} has to be called, asleep or not. */
   get alarmAt(): number | undefined {
     const times = [this.#sweepWillsAt];
-    if (!this.#log.empty && this.#recoveringUntil > 0) times.push(this.#recoveringUntil);
+    if (!this.#log.empty) times.push(this.#grace.until);
     for (const attendance of this.#offline) times.push(attendance.offlineUntil);
     const known = times.filter((time) => time !== undefined);
     return known.length > 0 ? Math.min(...known) : undefined;
@@ -167,7 +156,7 @@ export class Shard {
    * @param link undefined when it closed while the object slept, and so was not among those that it woke with
    */
   closed(link: number | undefined, now: number): readonly ShardEffect[] {
-    if (link === undefined) this.#recoverFor(now);
+    if (link === undefined) this.#grace.begin(now);
     else this.#lose(link, now);
     return this.#settle(now);
   }
@@ -185,11 +174,11 @@ export class Shard {
   /** Ends what has been offline for too long. A late or a second call does no harm. */
   alarm(now: number): readonly ShardEffect[] {
     for (const attendance of this.#offline) if (now >= attendance.offlineUntil!) this.#forget(attendance);
-    if (this.#sweepWillsAt !== undefined && now >= this.#sweepWillsAt) {
+    if (this.#sweepWillsAt !== undefined) {
       this.#store.sweepWillsDone(now - WILL_DONE_KEPT_MS);
       this.#sweepWillsAt = this.#store.hasWillsDone() ? now + WILL_DONE_KEPT_MS : undefined;
     }
-    if (this.#recoveringUntil > 0 && now >= this.#recoveringUntil) this.#recoveringUntil = 0;
+    this.#grace.conclude(now);
     this.#checkpoint(now);
     return this.#settle(now);
   }
@@ -300,7 +289,7 @@ export class Shard {
     if (fenced || hello.epoch <= this.#store.willDoneEpoch(hello.session)) return Reason.SessionTakenOver;
     // A session that was given up comes back too late: what it missed may be gone from the log.
     const missed = hello.cursor !== undefined && hello.subscriptions.some(({ qos }) => qos > 0);
-    return missed && !previous && !this.#recovering(now) ? Reason.ImplementationSpecificError : undefined;
+    return missed && !previous && !this.#grace.recovering(now) ? Reason.ImplementationSpecificError : undefined;
   }
 
   #refuse(link: number, reason: Reason): void {
@@ -340,26 +329,7 @@ export class Shard {
     attendance.offlineUntil = now + GRACE_MS;
     this.#offline.add(attendance);
     attendance.behind ??= this.#log.head;
-    this.#recoverFor(now);
-  }
-
-  /**
-   * Sessions may come back that this object will not remember if it sleeps or restarts: until the grace is over, every
-   * QoS > 0 message is kept for them.
-   */
-  #recoverFor(now: number): void {
-    if (this.#graceStored < now + GRACE_MS) {
-      this.#graceStored = now + GRACE_MS + GRACE_STEP_MS;
-      this.#store.putGraceUntil(this.#graceStored);
-    }
-    this.#recoveringUntil = Math.max(this.#recoveringUntil, now + GRACE_MS);
-  }
-
-  /** Stored before anything is confirmed that depends on it. */
-  #setPresence(presence: Presence): void {
-    if (this.#presence === presence) return;
-    this.#presence = presence;
-    this.#store.putPresence(presence);
+    this.#grace.begin(now);
   }
 
   /** The session has ended here, or lives on under another link. */
@@ -401,7 +371,7 @@ export class Shard {
   }
 
   #put(by: Attendance, subscription: AttachedSubscription & { readonly loggedUntil: number }): void {
-    if (subscription.qos > 0) this.#setPresence(Presence.Attached);
+    if (subscription.qos > 0) this.#grace.attached();
     const own: Subscription = { ...subscription };
     by.subscriptions.set(own.filter, own); // [MQTT-3.8.4-3]
     this.#tree.set(own.filter, by, own);
@@ -439,7 +409,7 @@ export class Shard {
 
   /** Puts a message into the log and among the retained, if it belongs there. Returns its offset if it has one. */
   #ownOrSkip(message: Message, recipients: readonly Recipient[], now: number): number | undefined {
-    const wanted = message.qos > 0 && (this.#recovering(now) || recipients.some(({ terms }) => terms.qos > 0));
+    const wanted = message.qos > 0 && (this.#grace.recovering(now) || recipients.some(({ terms }) => terms.qos > 0));
     if (!wanted && !message.retain) return undefined;
     const offset = this.#log.issue();
     if (wanted) this.#log.append(offset, message);
@@ -467,10 +437,6 @@ export class Shard {
     return false;
   }
 
-  #recovering(now: number): boolean {
-    return now < this.#recoveringUntil;
-  }
-
   // Saving.
 
   /** The session changed: what its link's socket remembers is out of date until the next checkpoint. */
@@ -493,14 +459,14 @@ export class Shard {
       const hello = attendance.remember(this.#log.head, REMEMBERED_BYTES_MAX);
       if (hello) this.#effects.push({ type: "remember", link: attendance.outlet.link, hello });
     }
-    if (this.#tree.size === 0 && !this.#recovering(now)) this.#setPresence(Presence.None);
+    if (this.#tree.size === 0) this.#grace.nobody(now);
     this.#trim(now);
   }
 
   #trim(now: number): void {
     const overflow = this.#log.overflow();
     if (overflow !== undefined) this.#release(overflow);
-    if (this.#recovering(now)) return;
+    if (this.#grace.recovering(now)) return;
     let needed = this.#log.head;
     for (const attendance of this.#attendances.values()) needed = Math.min(needed, attendance.needs() ?? needed);
     this.#log.trim(needed);

@@ -173,7 +173,7 @@ describe("PUBLISH", () => {
 });
 
 describe("topic aliases", () => {
-  const alias = (topicAlias: number): object => ({ properties: { topicAlias } });
+  const alias = (topicAlias: number): Record<string, unknown> => ({ properties: { topicAlias } });
 
   test("[MQTT-3.3.2-12] an alias means the topic that it was last given with", () => {
     const { world, client } = connected();

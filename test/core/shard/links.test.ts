@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ASK_BYTES } from "../../../src/core/shard/outlet.ts";
-import { CHECKPOINT_MS, GRACE_MS } from "../../../src/core/shard/shard.ts";
+import { GRACE_MS } from "../../../src/core/shard/grace.ts";
+import { CHECKPOINT_MS } from "../../../src/core/shard/shard.ts";
 import { ByteReader } from "../../../src/link/bytes.ts";
 import {
   type HelloRecord,

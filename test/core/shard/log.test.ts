@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { RESERVATION } from "../../../src/core/shard/log.ts";
-import { GRACE_MS } from "../../../src/core/shard/shard.ts";
+import { GRACE_MS } from "../../../src/core/shard/grace.ts";
 import { Kind, writeAck, writeGrant } from "../../../src/link/records.ts";
 import { StorageFailure } from "../../support/node-sql.ts";
 import { body, ShardRig } from "../../support/shard-rig.ts";
