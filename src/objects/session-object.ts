@@ -11,33 +11,29 @@ import { writeMessage } from "../link/message.ts";
 import type { Fence } from "../link/records.ts";
 import type { Message } from "../mqtt/message.ts";
 import { parseSessionName, shardName } from "../names.ts";
-import { Alarm } from "./alarm.ts";
 import { Sockets } from "./sockets.ts";
 import { objectSql } from "./sql.ts";
+import { Turns } from "./turns.ts";
 
 export class SessionObject extends DurableObject<Env> {
   readonly #config: Config;
   readonly #tenant: string;
   readonly #sockets: Sockets;
-  readonly #alarm: Alarm;
   readonly #session: Session;
+  readonly #turns: Turns<SessionEffect>;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#config = readConfig(env);
     this.#tenant = parseSessionName(ctx.id.name!).tenant;
     this.#sockets = new Sockets(ctx);
-    this.#alarm = new Alarm(ctx.storage);
     const links = [...this.#sockets.links].flatMap(([id, socket]) => {
       const attachment = socket.deserializeAttachment() as SessionAttachment | null;
       return attachment ? [{ id, attachment }] : [];
     });
     const store = new SessionStore(objectSql(ctx.storage));
     this.#session = new Session(store, links, (link) => this.#sockets.lastPingAt(link), Date.now());
-    void ctx.blockConcurrencyWhile(async () => {
-      await this.#alarm.load();
-      this.#perform(() => this.#session.start(Date.now()));
-    });
+    this.#turns = new Turns(ctx, this.#sockets, this.#session, (effect) => this.#do(effect));
   }
 
   override fetch(request: Request): Response {
@@ -45,35 +41,19 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, frame: ArrayBuffer | string): void {
-    const link = this.#sockets.link(socket);
-    if (link === undefined || typeof frame === "string") return;
-    this.#perform(() => this.#session.frame(link, new Uint8Array(frame), Date.now()));
+    this.#turns.message(socket, frame);
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
-    const link = this.#sockets.closed(socket, code);
-    if (link !== null) this.#perform(() => this.#session.closed(link, Date.now()));
+    this.#turns.closed(socket, code);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.webSocketClose(socket, 1006);
+    this.#turns.closed(socket, 1006);
   }
 
   override alarm(): void {
-    this.#alarm.gone();
-    this.#perform(() => this.#session.alarm(Date.now()));
-  }
-
-  /** A turn that throws may have left memory ahead of storage: the object starts again from what is stored. */
-  #perform(turn: () => readonly SessionEffect[]): void {
-    try {
-      for (const effect of turn()) this.#do(effect);
-    } catch (error) {
-      console.error(`session ${this.ctx.id.name} failed and restarts`, error);
-      this.ctx.abort("a turn failed");
-      throw error;
-    }
-    this.#alarm.ensure(this.#session.alarmAt);
+    this.#turns.alarm();
   }
 
   #do(effect: SessionEffect): void {
@@ -88,9 +68,7 @@ export class SessionObject extends DurableObject<Env> {
         this.#sockets.attach(effect.link, effect.attachment);
         return;
       case "wipe":
-        // Takes effect at once, the alarm included; the promise says when it is durable, which nobody waits for.
-        void this.ctx.storage.deleteAll();
-        this.#alarm.gone();
+        this.#turns.wipe();
         return;
       case "publishWill":
         void this.#publishWill(effect.fence, effect.message);
@@ -105,10 +83,10 @@ export class SessionObject extends DurableObject<Env> {
     try {
       await this.env.TOPIC_SHARDS.getByName(shardName(this.#tenant, shard)).publishWill(fence, will.take());
     } catch (error) {
-      console.warn(`session ${this.ctx.id.name}: its will waits for shard ${shard}`, error);
-      this.#perform(() => this.#session.willFailed(fence.epoch, Date.now()));
+      console.warn(`the will of ${this.ctx.id.name} waits for shard ${shard}`, error);
+      this.#turns.take(() => this.#session.willFailed(fence.epoch, Date.now()));
       return;
     }
-    this.#perform(() => this.#session.willPublished(fence.epoch, Date.now()));
+    this.#turns.take(() => this.#session.willPublished(fence.epoch, Date.now()));
   }
 }

@@ -9,20 +9,19 @@ import { ByteReader } from "../link/bytes.ts";
 import { readMessage } from "../link/message.ts";
 import type { Fence } from "../link/records.ts";
 import { parseShardName } from "../names.ts";
-import { Alarm } from "./alarm.ts";
 import { Sockets } from "./sockets.ts";
 import { objectSql } from "./sql.ts";
+import { Turns } from "./turns.ts";
 
 export class ShardObject extends DurableObject<Env> {
   readonly #sockets: Sockets;
-  readonly #alarm: Alarm;
   readonly #shard: Shard;
+  readonly #turns: Turns<ShardEffect>;
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sockets = new Sockets(ctx);
-    this.#alarm = new Alarm(ctx.storage);
     const links = [...this.#sockets.links].map(([link, socket]) => ({
       link,
       hello: (socket.deserializeAttachment() as Uint8Array | null) ?? undefined,
@@ -30,10 +29,7 @@ export class ShardObject extends DurableObject<Env> {
     const { limits } = readConfig(env);
     const store = new ShardStore(objectSql(ctx.storage));
     this.#shard = new Shard({ ...parseShardName(ctx.id.name!), limits }, store, links, Date.now());
-    void ctx.blockConcurrencyWhile(async () => {
-      await this.#alarm.load();
-      this.#perform(() => this.#shard.start(Date.now()));
-    });
+    this.#turns = new Turns(ctx, this.#sockets, this.#shard, (effect) => this.#do(effect));
   }
 
   override fetch(request: Request): Response {
@@ -41,14 +37,13 @@ export class ShardObject extends DurableObject<Env> {
   }
 
   override webSocketMessage(socket: WebSocket, frame: ArrayBuffer | string): void {
-    const link = this.#sockets.link(socket);
-    if (link === undefined || typeof frame === "string") return;
-    this.#perform(() => this.#shard.frame(link, new Uint8Array(frame), Date.now()));
+    this.#turns.message(socket, frame);
+    this.#arm();
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
-    const link = this.#sockets.closed(socket, code);
-    if (link !== null) this.#perform(() => this.#shard.closed(link, Date.now()));
+    this.#turns.closed(socket, code);
+    this.#arm();
   }
 
   override webSocketError(socket: WebSocket): void {
@@ -56,8 +51,8 @@ export class ShardObject extends DurableObject<Env> {
   }
 
   override alarm(): void {
-    this.#alarm.gone();
-    this.#perform(() => this.#shard.alarm(Date.now()));
+    this.#turns.alarm();
+    this.#arm();
   }
 
   /**
@@ -67,19 +62,7 @@ export class ShardObject extends DurableObject<Env> {
    */
   publishWill(fence: Fence, will: Uint8Array): void {
     const message = readMessage(new ByteReader(will));
-    this.#perform(() => this.#shard.publishWill(fence, message, Date.now()));
-  }
-
-  /** A turn that throws may have left memory ahead of storage: the object starts again from what is stored. */
-  #perform(turn: () => readonly ShardEffect[]): void {
-    try {
-      for (const effect of turn()) this.#do(effect);
-    } catch (error) {
-      console.error(`shard ${this.ctx.id.name} failed and restarts`, error);
-      this.ctx.abort("a turn failed");
-      throw error;
-    }
-    this.#alarm.ensure(this.#shard.alarmAt);
+    this.#turns.take(() => this.#shard.publishWill(fence, message, Date.now()));
     this.#arm();
   }
 
@@ -97,15 +80,19 @@ export class ShardObject extends DurableObject<Env> {
     }
   }
 
+  /** One timer, for as long as something is unsaved: an object that has one does not sleep. */
   #arm(): void {
     const at = this.#shard.deadline;
     if (at === undefined || (this.#timer && this.#timer.at <= at)) return;
     if (this.#timer) clearTimeout(this.#timer.id);
-    const wait = Math.max(0, at - Date.now());
-    const id = setTimeout(() => {
-      this.#timer = undefined;
-      this.#perform(() => this.#shard.tick(Date.now()));
-    }, wait);
+    const id = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#turns.take(() => this.#shard.tick(Date.now()));
+        this.#arm();
+      },
+      Math.max(0, at - Date.now()),
+    );
     this.#timer = { at, id };
   }
 }
