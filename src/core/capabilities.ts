@@ -12,7 +12,7 @@ export interface Capabilities {
 }
 
 export const CAPABILITIES: Capabilities = Object.freeze({
-  maximumQos: 1,
+  maximumQos: 2,
   sharedSubscriptions: false,
   sessionExpirySecondsMax: 0,
   topicAliasMaximum: 32,

@@ -29,6 +29,7 @@ export const Kind = {
   Drained: 0x08,
   Bye: 0x09,
   Echoed: 0x0a,
+  Release: 0x0b,
   // shard → connection
   Attached: 0x81,
   Taken: 0x82,
@@ -41,6 +42,7 @@ export const Kind = {
   Returned: 0x89,
   Ask: 0x8a,
   Echo: 0x8b,
+  Released: 0x8c,
   // connection → session object
   Connect: 0x21,
   End: 0x22,
@@ -138,7 +140,7 @@ export interface ConnectRecord {
 export type ShardBound =
   | HelloRecord
   | { readonly kind: typeof Kind.Publish; readonly packetId: number; readonly body: MessageBody }
-  | { readonly kind: typeof Kind.Ack; readonly packetId: number }
+  | { readonly kind: typeof Kind.Ack | typeof Kind.Release; readonly packetId: number }
   | {
       readonly kind: typeof Kind.Subscribe;
       readonly request: number;
@@ -168,6 +170,7 @@ export type ConnectionBound =
   | { readonly kind: typeof Kind.Scanned; readonly number: number; readonly after: number | undefined }
   | { readonly kind: typeof Kind.Hungry }
   | { readonly kind: typeof Kind.Returned; readonly count: number }
+  | { readonly kind: typeof Kind.Released; readonly packetId: number }
   | { readonly kind: typeof Kind.Ask }
   | { readonly kind: typeof Kind.Echo }
   | ({ readonly kind: typeof Kind.Welcome; readonly version: number; readonly sessionPresent: boolean } & Fence)
@@ -212,6 +215,14 @@ export function writePublish(to: ByteWriter, packetId: number, body: MessageBody
 
 export function writeAck(to: ByteWriter, packetId: number): void {
   to.u8(Kind.Ack).u16(packetId);
+}
+
+export function writeRelease(to: ByteWriter, packetId: number): void {
+  to.u8(Kind.Release).u16(packetId);
+}
+
+export function writeReleased(to: ByteWriter, packetId: number): void {
+  to.u8(Kind.Released).u16(packetId);
 }
 
 export function writeSubscribe(to: ByteWriter, request: number, subscriptions: readonly SubscriptionRecord[]): void {
@@ -339,6 +350,8 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
       return { kind, deliveries, packets: from.bytes32() };
     }
     case Kind.Ack:
+    case Kind.Release:
+    case Kind.Released:
       return { kind, packetId: from.u16() };
     case Kind.Taken:
     case Kind.Drained:

@@ -152,10 +152,10 @@ const OFFENCES: Offence[] = [
     reason: 0x81,
   },
   {
-    what: "[MQTT-3.2.2-11] a PUBLISH with QoS 2, above Maximum QoS 1",
-    bytes: (version) => packet(0x34, string("a"), twoBytes(1), none(version)),
-    reason: 0x9b,
-    code: 1008,
+    what: "[MQTT-2.2.1-4] a PUBLISH with the id of a QoS 2 message that is under way",
+    bytes: (version) =>
+      Buffer.concat([0x34, 0x32].map((first) => packet(first, string("a"), twoBytes(1), none(version)))),
+    reason: 0x82,
   },
   {
     what: "[MQTT-3.3.2-2] a topic with #",
@@ -335,16 +335,6 @@ describe.each(TRANSPORTS)("over %s", (transport: Transport) => {
       ["[v3 MQTT-3.1.4-1] the reserved flag, 3.1.1: nothing", connect("MQTT", 4, 3, id), undefined],
       ["[MQTT-3.1.2-12] a will with QoS 3: 0x81", connect("MQTT", 5, 0x1e, id, [0], string("w"), string("")), v5(0x81)],
       ["[MQTT-3.1.2-11] a will's QoS without a will: 0x81", connect("MQTT", 5, 0x0a, id), v5(0x81)],
-      [
-        "[MQTT-3.2.2-12] a will with QoS 2, 5.0: 0x9B",
-        connect("MQTT", 5, 0x16, id, [0], string("w"), string("")),
-        v5(0x9b),
-      ],
-      [
-        "[v3 MQTT-3.2.2-6] a will with QoS 2, 3.1.1: nothing",
-        connect("MQTT", 4, 0x16, id, string("w"), string("")),
-        undefined,
-      ],
       [
         "[MQTT-3.1.3-11] a will's topic with a wildcard: 0x90",
         connect("MQTT", 5, 6, id, [0], string("w/#"), string("")),

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "vitest";
 import { sessionName, shardName } from "../../src/names.ts";
 import { scope, useBroker } from "./support/broker.ts";
-import { Client } from "./support/client.ts";
+import { Client, type Message } from "./support/client.ts";
 import { TRANSPORTS } from "./support/wire.ts";
 
 const use = useBroker();
@@ -81,6 +81,116 @@ describe.each(WAYS)("evicted with its sockets: %s", (way) => {
     },
     60_000,
   );
+
+  test.each(TRANSPORTS)(
+    "shards in the middle of QoS 2 traffic over %s deliver every message exactly once [MQTT-4.3.3-10]",
+    async (transport) => {
+      const count = 200;
+      const base = scope(`exactly-${way}`).replace("/", "-");
+      const subscribers = [
+        await Client.connected(use.broker, transport, 5),
+        await Client.connected(use.broker, "tcp", 4),
+        await Client.connected(use.broker, transport, 5, { properties: { receiveMaximum: 5 } }),
+      ];
+      for (const subscriber of subscribers) await subscriber.subscribe({ topic: `${base}/#`, qos: 2 });
+      const publishers = [
+        await Client.connected(use.broker, transport, 5),
+        await Client.connected(use.broker, "tcp", 4),
+      ];
+
+      // Each has 50 under way, under 50 packet ids; a shard is evicted with every hundredth PUBREC and PUBCOMP.
+      const evictions: Promise<void>[] = [];
+      const publishing = publishers.map(async (publisher, who) => {
+        const ids = Array.from({ length: 50 }, (_, id) => id + 1);
+        let sent = 0;
+        let received = 0;
+        let completed = 0;
+        while (completed < count) {
+          while (sent < count && ids.length > 0) {
+            const topic = `${base}/${sent % 8}/${who}`;
+            publisher.send(publisher.publishPacket(topic, String(sent++), { qos: 2, messageId: ids.shift()! }));
+          }
+          const { cmd, messageId } = await publisher.next();
+          if (cmd === "pubrec") {
+            publisher.send({ cmd: "pubrel", messageId: messageId! });
+            if (++received % 100 === 50 * who) evictions.push(evictShard(evictions.length % 4, way));
+          } else {
+            expect(cmd).toBe("pubcomp");
+            ids.push(messageId!);
+            if (++completed % 100 === 25 + 50 * who) evictions.push(evictShard(evictions.length % 4, way));
+          }
+        }
+      });
+
+      await Promise.all([
+        ...publishing,
+        ...subscribers.map(async (subscriber) => {
+          const last = new Map<string, number>();
+          let open = 0;
+          for (let seen = 0; seen < publishers.length * count || open > 0;) {
+            const packet = await subscriber.next();
+            const messageId = packet.messageId!;
+            if (packet.cmd === "pubrel") {
+              subscriber.send({ cmd: "pubcomp", messageId });
+              open -= 1;
+              continue;
+            }
+            const { cmd, topic, payload, dup, qos } = packet as Message;
+            expect([cmd, dup, qos]).toEqual(["publish", false, 2]);
+            // In its order, and so once: the topic's numbers are 8 apart.
+            expect(Number(payload.toString())).toBe(
+              last.has(topic) ? last.get(topic)! + 8 : Number(topic.split("/")[1]),
+            );
+            last.set(topic, Number(payload.toString()));
+            subscriber.send({ cmd: "pubrec", messageId });
+            seen += 1;
+            open += 1;
+          }
+          await subscriber.expectNothing();
+        }),
+      ]);
+      await Promise.all(evictions);
+      expect(evictions.length).toBe(8);
+      for (const publisher of publishers) {
+        await publisher.expectNothing();
+        for (let shard = 0; shard < 8; shard++) await publisher.publish(`${base}/${shard}/fence`, "fence", { qos: 1 });
+      }
+      for (const subscriber of subscribers) {
+        const fences = await subscriber.messages(16);
+        expect(fences.every(({ payload }) => payload.toString() === "fence")).toBe(true);
+      }
+    },
+    60_000,
+  );
+
+  test("shards between PUBREC and PUBREL know what they took, and forget it when it is released [MQTT-4.3.3-12]", async () => {
+    const base = scope(`between-${way}`).replace("/", "-");
+    const witness = await Client.connected(use.broker);
+    await witness.subscribe({ topic: `${base}/#`, qos: 2 });
+    for (const version of [4, 5] as const) {
+      const client = await Client.connected(use.broker, "ws", version);
+      const topic = (number: number): string => `${base}/${number}/${version}`;
+      const messages = Array.from({ length: 8 }, (_, number) =>
+        client.publishPacket(topic(number), "once", { qos: 2 }),
+      );
+      client.send(...messages);
+      for (const { messageId } of messages) {
+        await client.take((packet) => packet.cmd === "pubrec" && packet.messageId === messageId, "PUBREC");
+      }
+      await evictAllShards(way);
+      for (const { messageId } of messages) client.send({ cmd: "pubrel", messageId: messageId! });
+      for (const { messageId } of messages) {
+        await client.take((packet) => packet.cmd === "pubcomp" && packet.messageId === messageId, "PUBCOMP");
+      }
+      await evictAllShards(way);
+      for (const { topic, messageId } of messages) {
+        expect(await client.publish(topic, "again", { qos: 2, messageId: messageId! })).toBe(0);
+      }
+      const payloads = (await witness.messages(16)).map(({ topic, payload }) => `${topic} ${payload.toString()}`);
+      const all = messages.flatMap(({ topic }) => [`${topic} once`, `${topic} again`]);
+      expect(payloads.toSorted()).toEqual(all.toSorted());
+    }
+  });
 
   test("shards at rest know their subscriptions and their retained messages afterwards", async () => {
     const base = scope(`rest-${way}`).replace("/", "-");

@@ -27,8 +27,8 @@ interface Subscriber {
 
 interface Program {
   name: string;
-  subscribe(filter: string, qos: 0 | 1): Promise<Subscriber>;
-  publish(message: { topic: string; payload: string; qos: 0 | 1; retain?: boolean }): Promise<void>;
+  subscribe(filter: string, qos: 0 | 1 | 2): Promise<Subscriber>;
+  publish(message: { topic: string; payload: string; qos: 0 | 1 | 2; retain?: boolean }): Promise<void>;
   /** Connects with a will and vanishes. */
   vanish(will: { topic: string; payload: string }): Promise<void>;
 }
@@ -136,7 +136,7 @@ async function done(program: string, args: string[], input?: string): Promise<st
 async function mosquittoSub(
   version: string,
   filter: string,
-  qos: 0 | 1,
+  qos: 0 | 1 | 2,
   options: string[] = [],
 ): Promise<Subscriber & { child: ChildProcess; raw: string[] }> {
   // -d says when SUBACK is there; both go to standard output line by line, as -F ends each message with a newline.
@@ -218,9 +218,9 @@ afterEach(async () => {
 });
 
 describe.each(PROGRAMS)("to $name", (to) => {
-  test.each(PROGRAMS)("from $name: QoS 0 and 1, Unicode, retained, a will", async (from) => {
+  test.each(PROGRAMS)("from $name: QoS 0, 1 and 2, Unicode, retained, a will", async (from) => {
     const base = scope("clients");
-    const subscriber = await to.subscribe(`${base}/#`, 1);
+    const subscriber = await to.subscribe(`${base}/#`, 2);
     const live = { qos: 0, retain: false };
     await from.publish({ topic: `${base}/a`, payload: "at most once", qos: 0 });
     expect(await subscriber.next()).toEqual({ ...live, topic: `${base}/a`, payload: "at most once" });
@@ -236,6 +236,11 @@ describe.each(PROGRAMS)("to $name", (to) => {
     const later = await to.subscribe(`${base}/kept`, 0);
     expect(await later.next()).toEqual({ topic: `${base}/kept`, payload: "kept", qos: 0, retain: true });
     await later.end();
+    await from.publish({ topic: `${base}/kept`, payload: "exactly once", qos: 2, retain: true });
+    expect(await subscriber.next()).toEqual({ ...live, qos: 2, topic: `${base}/kept`, payload: "exactly once" });
+    const atTwo = await to.subscribe(`${base}/kept`, 2);
+    expect(await atTwo.next()).toEqual({ topic: `${base}/kept`, payload: "exactly once", qos: 2, retain: true });
+    await atTwo.end();
     await from.vanish({ topic: `${base}/will`, payload: "gone" });
     expect(await subscriber.next()).toEqual({ ...live, qos: 1, topic: `${base}/will`, payload: "gone" });
     await subscriber.end();
@@ -306,10 +311,10 @@ describe("what only MQTT 5 has", () => {
     await subscriber.end();
   });
 
-  test("a subscriber at QoS 2 is granted QoS 1, and mosquitto lives with it", async () => {
+  test("a subscriber at QoS 2 is granted QoS 2", async () => {
     const topic = scope("clients");
     const subscribed = done("mosquitto_sub", ["-V", "mqttv5", "-d", "-t", topic, "-q", "2", "-E"]);
-    expect(await subscribed).toContain("Subscribed (mid: 1): 1");
+    expect(await subscribed).toContain("Subscribed (mid: 1): 2");
   });
 
   test("a shared subscription is refused, and MQTT.js says so", async () => {
@@ -378,17 +383,34 @@ describe("mosquitto's own tools", () => {
     await subscriber.end();
   });
 
-  test("a thousand messages from mosquitto_pub -l arrive in their order", async () => {
-    const topic = scope("clients");
-    const subscriber = await mosquittoSub("mqttv5", topic, 1);
-    const lines = Array.from({ length: 1000 }, (_, number) => `line-${number}`);
-    await done("mosquitto_pub", ["-V", "mqttv311", "-t", topic, "-q", "1", "-l"], `${lines.join("\n")}\n`);
-    for (const line of lines) expect((await subscriber.next()).payload).toBe(line);
-    await subscriber.end();
-  });
+  test.each([
+    ["mqttv311", 1],
+    ["mqttv311", 2],
+    ["mqttv5", 2],
+  ] as const)(
+    "a thousand messages from mosquitto_pub -l, %s and QoS %i, arrive in their order",
+    async (version, qos) => {
+      const topic = scope("clients");
+      const subscriber = await mosquittoSub("mqttv5", topic, qos);
+      const lines = Array.from({ length: 1000 }, (_, number) => `line-${number}`);
+      await done("mosquitto_pub", ["-V", version, "-t", topic, "-q", String(qos), "-l"], `${lines.join("\n")}\n`);
+      for (const line of lines) expect(await subscriber.next()).toMatchObject({ payload: line, qos });
+      // Nothing came twice behind them.
+      await done("mosquitto_pub", ["-V", version, "-t", topic, "-q", "1", "-m", "fence"]);
+      expect((await subscriber.next()).payload).toBe("fence");
+      await subscriber.end();
+    },
+  );
 
-  test("mosquitto_pub at QoS 2 is told that it may not [MQTT-3.2.2-11]", async () => {
-    const output = await done("mosquitto_pub", ["-V", "mqttv5", "-t", "q/2", "-m", "x", "-q", "2"]);
-    expect(output).toContain("Message QoS not supported on broker");
+  test("mosquitto_pub and mosquitto_sub at QoS 2 go through the whole exchange [MQTT-4.3.3-4]", async () => {
+    const topic = scope("clients");
+    const subscriber = await mosquittoSub("mqttv5", topic, 2);
+    const output = await done("mosquitto_pub", ["-V", "mqttv5", "-d", "-t", topic, "-m", "x", "-q", "2"]);
+    for (const packet of ["PUBREC", "PUBREL", "PUBCOMP"]) expect(output).toContain(packet);
+    expect(await subscriber.next()).toMatchObject({ payload: "x", qos: 2 });
+    while (!subscriber.raw.some((line) => line.includes("sending PUBCOMP")))
+      await once(subscriber.child.stdout!, "data");
+    expect(subscriber.raw.some((line) => line.includes("received PUBREL"))).toBe(true);
+    await subscriber.end();
   });
 });

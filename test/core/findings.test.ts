@@ -350,3 +350,77 @@ describe("links", () => {
     expect(held + outstanding).toBeLessThanOrEqual(ids);
   });
 });
+
+describe("SUBSCRIBE again with other options while deliveries wait", () => {
+  /** The client acknowledges nothing, so "second" waits in the log. */
+  function waiting(): { world: World; subscriber: Client; publisher: Client } {
+    const world = new World({ shards: 1 });
+    const subscriber = world.connected("subscriber", { properties: { receiveMaximum: 1 } });
+    const publisher = world.connected("publisher");
+    subscriber.acknowledges = false;
+    subscriber.subscribe("t", 1);
+    world.settle();
+    for (const payload of ["first", "second"]) publisher.publish("t", payload, { qos: 1 });
+    world.advance(1_000);
+    expect(publisher.acknowledged).toHaveLength(2);
+    expect(subscriber.payloads).toEqual(["first"]);
+    return { world, subscriber, publisher };
+  }
+
+  function acknowledge(subscriber: Client): void {
+    subscriber.acknowledges = true;
+    for (const packetId of subscriber.unacknowledged) subscriber.puback(packetId);
+  }
+
+  test("[MQTT-4.6.0-6] what is published after the QoS was lowered to 0 does not overtake what waits", () => {
+    const { world, subscriber, publisher } = waiting();
+    subscriber.subscribe("t", 0);
+    world.settle();
+    publisher.publish("t", "third", { qos: 1 });
+    world.advance(1_000);
+    acknowledge(subscriber);
+    world.advance(5_000);
+    expect(subscriber.payloads).toEqual(["first", "second", "third"]);
+  });
+
+  test("[MQTT-3.8.4-4] what waits is not lost when the QoS is lowered to 0 and raised again", () => {
+    const { world, subscriber } = waiting();
+    subscriber.subscribe("t", 0);
+    world.settle();
+    subscriber.subscribe("t", 1);
+    world.settle();
+    acknowledge(subscriber);
+    world.advance(5_000);
+    expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("[MQTT-3.8.4-4] what waits is not lost when the QoS is lowered to 0 and then the link breaks", () => {
+    const { world, subscriber } = waiting();
+    subscriber.subscribe("t", 0);
+    world.settle();
+    world.link(subscriber, 0).drop();
+    world.advance(5_000);
+    acknowledge(subscriber);
+    world.advance(5_000);
+    expect(subscriber.payloads).toEqual(["first", "second"]);
+  });
+
+  test("[MQTT-3.8.3-3] a client's own message that No Local kept back does not come when No Local is given up", () => {
+    const { world, subscriber } = waiting();
+    subscriber.subscribe([
+      { topic: "own", nl: true },
+      { topic: "+", qos: 0 },
+    ]);
+    world.settle();
+    const other = world.connected("other");
+    other.subscribe("own", 1);
+    world.settle();
+    subscriber.publish("own", "own", { qos: 1 });
+    world.advance(1_000);
+    subscriber.subscribe([{ topic: "own", nl: false, rh: 2 }]);
+    world.settle();
+    acknowledge(subscriber);
+    world.advance(5_000);
+    expect(subscriber.payloads.filter((payload) => payload === "own")).toHaveLength(1);
+  });
+});

@@ -97,7 +97,14 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
     (to) => records.writePublish(to, 0, plain),
     { kind: Kind.Publish, packetId: 0, body: { ...plain, at: NOW, publisher: "" } },
   ],
+  [
+    "Publish of QoS 2",
+    (to) => records.writePublish(to, 1, { ...body, qos: 2 }),
+    { kind: Kind.Publish, packetId: 1, body: { ...body, qos: 2, at: NOW, publisher: "" } },
+  ],
   ["Ack", (to) => records.writeAck(to, 5), { kind: Kind.Ack, packetId: 5 }],
+  ["Release", (to) => records.writeRelease(to, 65_535), { kind: Kind.Release, packetId: 65_535 }],
+  ["Released", (to) => records.writeReleased(to, 65_535), { kind: Kind.Released, packetId: 65_535 }],
   [
     "Subscribe",
     (to) => records.writeSubscribe(to, 9, [subscription, other]),

@@ -30,6 +30,7 @@ export class Client {
   readonly #taken = new Set<Packet>();
   readonly #waiting = new Set<() => void>();
   #packetId = 0;
+  #cut = false;
 
   static async connect({ acknowledges = true, ...connect }: Options): Promise<Client> {
     const client = await Client.open(
@@ -123,11 +124,12 @@ export class Client {
     };
   }
 
-  /** Publishes and, at QoS 1, waits for the acknowledgement. */
+  /** Publishes and, above QoS 0, waits for the end of the exchange. */
   async publish(topic: string, payload: string, more: Partial<IPublishPacket> = {}): Promise<void> {
     const message = this.message(topic, payload, more);
     this.send(message);
-    if (message.qos > 0) await this.acknowledgement(message);
+    if (message.qos === 1) await this.acknowledgement(message);
+    if (message.qos === 2) await this.completion(message);
   }
 
   async acknowledgement({ messageId }: IPublishPacket): Promise<void> {
@@ -135,8 +137,20 @@ export class Client {
     if (reasonCode >= 0x80) throw new Error(`publish ${messageId} was refused with ${reasonCode}`);
   }
 
-  acknowledge({ messageId }: IPublishPacket): void {
-    this.send({ cmd: "puback", messageId: messageId! });
+  /** Goes through the exchange of a QoS 2 message that was sent. */
+  async completion(message: IPublishPacket): Promise<void> {
+    await this.reception(message);
+    this.send({ cmd: "pubrel", messageId: message.messageId! });
+    await this.take("pubcomp", (packet) => packet.messageId === message.messageId);
+  }
+
+  async reception({ messageId }: IPublishPacket): Promise<void> {
+    const { reasonCode = 0 } = await this.take("pubrec", (packet) => packet.messageId === messageId);
+    if (reasonCode >= 0x80) throw new Error(`publish ${messageId} was refused with ${reasonCode}`);
+  }
+
+  acknowledge({ messageId, qos }: IPublishPacket): void {
+    this.send({ cmd: qos === 2 ? "pubrec" : "puback", messageId: messageId! });
   }
 
   nextPacketId(): number {
@@ -169,6 +183,7 @@ export class Client {
 
   /** Goes without a goodbye. */
   cut(): void {
+    this.#cut = true;
     if (!this.closed) this.#socket.close(3000, "cut");
   }
 
@@ -187,7 +202,10 @@ export class Client {
 
   #received(packet: Packet): void {
     this.packets.push(packet);
-    if (packet.cmd === "publish" && packet.qos === 1 && this.#acknowledges) this.acknowledge(packet);
+    if (this.#acknowledges && !this.#cut) {
+      if (packet.cmd === "publish" && packet.qos > 0) this.acknowledge(packet);
+      if (packet.cmd === "pubrel") this.send({ cmd: "pubcomp", messageId: packet.messageId! });
+    }
     this.#wake();
   }
 

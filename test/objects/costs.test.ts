@@ -178,6 +178,32 @@ describe("rows written", () => {
     await subscriber.delivered((payloads) => payloads.length === 101);
   });
 
+  test("100 QoS 2 publishes in one frame cost one row of the log and one of ids; their releases one row deleted", async () => {
+    const { publisher, subscriber, topic } = await pair(1);
+    await subscriber.subscribe({ topic, qos: 2 });
+    await publisher.publish(topic, "first of QoS 2", { qos: 2 });
+    await subscriber.delivered((payloads) => payloads.includes("first of QoS 2"));
+    await clean(1);
+    const before = (await rows(shardStub(1), "SELECT 1 FROM log")).length;
+    const counted = await countRows(shardStub(1));
+    const messages = series("", 100).map((payload) => publisher.message(topic, payload, { qos: 2 }));
+    publisher.send(...messages);
+    for (const message of messages) await publisher.reception(message);
+    expect(await rows(shardStub(1), "SELECT 1 FROM log")).toHaveLength(before + 1);
+    expect(await rows(shardStub(1), "SELECT session, length(ids) AS bytes FROM received")).toEqual([
+      { session: "publisher", bytes: 200 },
+    ]);
+    expect(counted).toEqual({ written: 2, alarms: 0 });
+    await subscriber.delivered((payloads) => payloads.length === 102);
+    await clean(1);
+
+    const releasing = await countRows(shardStub(1));
+    publisher.send(...messages.map(({ messageId }) => ({ cmd: "pubrel" as const, messageId: messageId! })));
+    for (const { messageId } of messages) await publisher.take("pubcomp", (packet) => packet.messageId === messageId);
+    expect(await rows(shardStub(1), "SELECT 1 FROM received")).toEqual([]);
+    expect(releasing).toEqual({ written: 1, alarms: 0 });
+  });
+
   test("QoS 1 publishes that nobody wants at QoS 1 cost none, once no session can still come back", async () => {
     const topic = topicOn(1);
     const publisher = await Client.connect({ clientId: "publisher" });

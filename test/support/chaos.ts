@@ -1,258 +1,238 @@
 /**
  * A run of a {@link World} under random faults, all of them from one seed, and what must hold in spite of them:
  *
- *  - a QoS 1 message that was acknowledged reaches every subscriber whose SUBACK came before it was sent;
- *  - a subscriber gets the messages of one publisher on one topic in order, apart from what is sent again;
- *  - no packet id is used for two messages that a client has not acknowledged;
- *  - nobody's socket is closed but by a fault that closes it;
- *  - a client that vanishes has its will published once, after everything else that it published.
+ *  - a QoS 1 message that was acknowledged reaches every client that was subscribed all the while;
+ *  - what comes was sent, was asked for, and comes in order, once unless its publisher's link broke;
+ *  - no packet id is used twice, and no more is unacknowledged than the client allowed;
+ *  - one connection of a client id is left, and nobody else's socket is closed but by a fault;
+ *  - a client that vanishes has its will published once, after everything else that it published;
+ *  - retained messages are the last ones, and whoever subscribes gets them;
+ *  - when all have gone nothing is left of them.
+ *
+ * `chaos-plan.ts` says what a seed decides, `chaos-faults.ts` what happens, `chaos-checks.ts` what is checked.
  */
 
-import type { Client } from "./client.ts";
+import { checkCame, checkOwed, checkSurvivors, checkWills } from "./chaos-checks.ts";
+import { cut, type FaultHost, inflict } from "./chaos-faults.ts";
+import type { Wanted } from "./chaos-holds.ts";
+import { Member, type Sent } from "./chaos-member.ts";
+import { CROWD_TOPIC, type Fault, FAULTS, FILTERS, type Plan, planOf, TOPICS } from "./chaos-plan.ts";
+import { checkRetained, checkScans } from "./chaos-retained.ts";
+import { checkNothingLeft } from "./chaos-remains.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
 
-export type Fault =
-  | "crashShard"
-  | "crashSession"
-  | "evictShard"
-  | "evictSession"
-  | "dropLink"
-  | "failWrites"
-  | "delayLink"
-  | "alarm"
-  | "cut"
-  | "kill";
+/** A client that waits for more PUBACKs than this sends nothing; Receive Maximum is above it. */
+const UNANSWERED_MAX = 100;
 
-export const FAULTS: readonly Fault[] = [
-  "crashShard",
-  "crashSession",
-  "evictShard",
-  "evictSession",
-  "dropLink",
-  "failWrites",
-  "delayLink",
-  "alarm",
-  "cut",
-  "kill",
-];
-
-const TOPICS = ["a/1", "a/2/x", "b", "b/1", "c/3/y/z", "/", "d"];
-const FILTERS = ["#", "a/#", "+/1", "b", "b/+", "+/+/x", "/", "c/3/#", "d"];
-
-interface Sent {
-  readonly topic: string;
-  readonly payload: string;
-  readonly packetId: number;
-  /** Subscribers that had their SUBACK. */
-  readonly to: readonly Client[];
-}
-
-interface Publisher {
-  client: Client;
-  readonly sent: Sent[];
-  readonly willTopic: string;
-}
-
-export class Chaos {
+export class Chaos implements FaultHost {
   readonly world: World;
-  readonly log: string[] = [];
-  readonly #random: Random;
+  readonly random: Random;
+  readonly plan: Plan;
+  readonly lines: string[] = [];
+  /** Rises with every pause between what the clients do. */
+  moment = 0;
   readonly #faults: readonly Fault[];
-  readonly #subscribers = new Map<Client, string>();
-  readonly #publishers: Publisher[] = [];
-  readonly #left: Publisher[] = [];
+  readonly all: Member[] = [];
+  #members: Member[] = [];
+  readonly #sendings = new Map<string, Sent>();
   #messages = 0;
-  #clients = 0;
 
   constructor(seed: number, faults: readonly Fault[] = FAULTS) {
-    this.#random = new Random(seed);
+    this.random = new Random(seed);
     this.#faults = faults;
-    const chance = new Random(seed + 1);
+    this.plan = planOf(this.random);
+    const chance = new Random(seed + 0x10000);
     this.world = new World({
-      shards: this.#random.of([1, 2, 4]),
+      shards: this.plan.shards,
+      delayMs: this.plan.delayMs,
+      limits: this.plan.limits,
       random: () => chance.next(),
       pick: (ready) => chance.below(ready),
-      delayMs: this.#random.of([0, 1, 5]),
     });
+    this.world.alarmLateMs = this.plan.alarmLateMs;
+    this.log(JSON.stringify(this.plan));
   }
 
-  run(events: number): void {
-    for (let i = 0; i < 4; i++) this.#subscriber();
-    for (let i = 0; i < 3; i++) this.#publisher();
-    this.world.advance(3_000);
-    for (let i = 0; i < events; i++) this.#event();
-    this.#heal();
-    this.world.advance(90_000);
-    // An object that went down with the Worker of its connection learns of it when its 12 h alarm goes off.
-    for (const session of this.world.sessions.values()) session.ring();
-    this.world.advance(60_000);
-    this.#check();
+  get members(): readonly Member[] {
+    return this.#members;
   }
+
+  run(): void {
+    const { plan } = this;
+    while (this.#members.length < plan.members) this.join();
+    for (let i = 0; i < plan.crowd; i++) this.#subscribe(this.join(), [CROWD_TOPIC]);
+    this.advance(3_000);
+    for (let i = 0; i < plan.events; i++) this.#event();
+    this.#heal();
+    this.#check();
+    this.#checkRetained();
+    this.#end();
+    checkNothingLeft(this.world);
+  }
+
+  // What faults ask for.
+
+  log(line: string): void {
+    this.lines.push(`${this.moment} ${line}`);
+  }
+
+  advance(ms: number): void {
+    this.world.advance(ms);
+    for (const member of this.all) member.observe(this.moment);
+    this.moment += 1;
+  }
+
+  join(rival?: Member): Member {
+    const { random } = this;
+    const name = `c${this.all.length + 1}`;
+    const member = new Member(
+      this.world,
+      name,
+      {
+        clientId: rival?.clientId ?? name,
+        version: rival?.client.version ?? random.of([4, 5]),
+        worker: random.of(["w1", "w2"]),
+        receiveMaximum: random.of([1, 2, 3, 10, 1000]),
+        willTopic: random.of(TOPICS),
+      },
+      ++this.moment,
+    );
+    member.client.acknowledges = random.chance(0.75);
+    this.all.push(member);
+    this.#members.push(member);
+    const will = { topic: member.willTopic, payload: `${name} will`, number: Infinity, sentAt: member.connectAt };
+    const { clientId } = member;
+    this.#sendings.set(will.payload, {
+      ...will,
+      by: member,
+      clientId,
+      qos: 1,
+      retain: false,
+      link: undefined,
+      once: true,
+    });
+    if (random.chance(0.8)) this.#subscribe(member, this.#filters());
+    return member;
+  }
+
+  // What clients do.
 
   #event(): void {
-    const random = this.#random;
-    if (random.chance(0.08) && this.#faults.length > 0) this.#fault(random.of(this.#faults));
-    else if (random.chance(0.6)) this.#publish(random.of(this.#publishers));
-    if (random.chance(0.2)) this.#acknowledge(random.of([...this.#subscribers.keys()]));
-    if (random.chance(0.5)) this.world.advance(random.below(8));
-    else if (random.chance(0.05)) this.world.advance(random.below(15_000));
+    const { random } = this;
+    if (random.chance(0.08) && this.#faults.length > 0) inflict(random.of(this.#faults), this);
+    this.#replace();
+    const member = random.of(this.#members);
+    if (random.chance(0.7)) this.#publish(member);
+    if (random.chance(0.06)) this.#subscribe(random.of(this.#members), this.#filters());
+    if (random.chance(0.03)) this.#unsubscribe(random.of(this.#members));
+    if (random.chance(0.2)) random.of(this.#members).acknowledge(random.below(5));
+    if (random.chance(0.5)) this.advance(random.below(8));
+    else if (random.chance(0.04)) this.advance(random.below(15_000));
   }
 
-  #subscriber(): void {
-    const random = this.#random;
-    const client = this.world.client(`subscriber-${++this.#clients}`, random.of([4, 5]), random.of(["w1", "w2"]));
-    client.acknowledges = random.chance(0.7);
-    const receiveMaximum = random.of([1, 2, 10, 1000]);
-    client.connect(client.version === 5 ? { properties: { receiveMaximum } } : {});
-    const filter = random.of(FILTERS);
-    client.subscribe(filter, 1);
-    this.#subscribers.set(client, filter);
-    this.log.push(
-      `${client.id} subscribes ${filter}, acknowledges ${client.acknowledges}, receive maximum ${receiveMaximum}`,
-    );
+  #filters(): string[] {
+    return Array.from({ length: this.random.of([1, 1, 2, 3]) }, () => this.random.of(FILTERS));
   }
 
-  #publisher(): void {
-    const random = this.#random;
-    const name = `publisher-${++this.#clients}`;
-    const client = this.world.client(name, random.of([4, 5]), random.of(["w1", "w2"]));
-    const willTopic = random.of(TOPICS);
-    client.connect({ will: { topic: willTopic, payload: Buffer.from(`${name} will`), qos: 1, retain: false } });
-    this.#publishers.push({ client, sent: [], willTopic });
+  #publish(member: Member): void {
+    if (!member.open || member.unanswered > UNANSWERED_MAX) return;
+    const { random, plan } = this;
+    const topic = plan.crowd > 0 && random.chance(0.6) ? CROWD_TOPIC : random.of(TOPICS);
+    const qos = random.chance(0.7) ? 1 : 0;
+    const retain = random.chance(0.2);
+    const number = ++this.#messages;
+    const text = `${member.name} ${number}`;
+    const payload = retain && random.chance(0.2) ? "" : text.padEnd(plan.payloadBytes);
+    this.#sendings.set(text, member.publish(number, topic, qos, retain, payload, this.moment));
   }
 
-  #publish(publisher: Publisher): void {
-    const { client, sent } = publisher;
-    if (!client.last("connack") || client.closed !== undefined || sent.length - client.acknowledged.length > 100)
-      return;
-    const topic = this.#random.of(TOPICS);
-    const payload = `${client.id} ${++this.#messages}`;
-    const to = [...this.#subscribers.keys()].filter(
-      (subscriber) => subscriber.last("suback") && subscriber.closed === undefined,
-    );
-    const packetId = client.publish(topic, payload, { qos: 1, retain: this.#random.chance(0.1) });
-    sent.push({ topic, payload, packetId, to });
+  #subscribe(member: Member, filters: readonly string[]): void {
+    if (member.end || member.client.closed !== undefined) return;
+    const { random } = this;
+    const five = member.client.version === 5;
+    const identifier = five && random.chance(0.5) ? 1 + random.below(5) : 0;
+    const wanted = filters.map((filter): Wanted => ({
+      filter,
+      qos: random.chance(0.75) ? 1 : 0,
+      noLocal: five && random.chance(0.2),
+      retainAsPublished: five && random.chance(0.2),
+      retainHandling: five ? random.of([0, 0, 1, 2]) : 0,
+      identifier,
+    }));
+    this.log(`${member.name} subscribes ${wanted.map((one) => `${one.filter} ${one.qos}`).join(", ")}`);
+    member.subscribe(wanted, this.moment);
   }
 
-  #acknowledge(client: Client): void {
-    if (client.acknowledges) return;
-    const count = this.#random.below(5);
-    for (const packetId of [...client.unacknowledged].slice(0, count)) client.puback(packetId);
+  #unsubscribe(member: Member): void {
+    if (!member.open) return;
+    const filters = member.holds.filters.filter(() => this.random.chance(0.5));
+    if (filters.length === 0) return;
+    this.log(`${member.name} unsubscribes ${filters.join(", ")}`);
+    member.unsubscribe(filters, this.moment);
   }
 
-  #fault(fault: Fault): void {
-    const { world } = this;
-    const random = this.#random;
-    const shard = random.of(world.shards);
-    const session = random.of([...world.sessions.values()]);
-    const { driver } = random.of([...this.#subscribers.keys(), ...this.#publishers.map(({ client }) => client)]);
-    const link = driver.links.size > 0 ? random.of([...driver.links.values()]) : undefined;
-    this.log.push(`${world.now} ${fault} shard ${shard.shard}, link ${link?.name} of ${driver.client.id}`);
-    switch (fault) {
-      case "crashShard":
-        return shard.crash();
-      case "crashSession":
-        return session.crash();
-      case "evictShard":
-        return shard.evict();
-      case "evictSession":
-        return session.evict();
-      case "dropLink":
-        return link?.drop();
-      case "failWrites":
-        shard.sql.failWrites = true;
-        world.advance(random.below(20));
-        shard.sql.failWrites = false;
-        return;
-      case "delayLink":
-        if (link) random.of([link.up, link.down]).delayMs = random.below(200);
-        return;
-      case "alarm":
-        return random.of<{ ring(): void }>([shard, session]).ring();
-      case "cut": {
-        const publisher = random.of(this.#publishers);
-        publisher.client.cut();
-        return this.#replace();
-      }
-      case "kill":
-        if (!random.chance(0.3)) return;
-        world.killWorker(random.of(["w1", "w2"]));
-        return this.#replace();
-    }
-  }
-
-  /** Others come for the clients that a fault has taken. */
+  /** Others come for the clients that have gone. */
   #replace(): void {
-    for (const subscriber of this.#subscribers.keys()) {
-      if (subscriber.closed === undefined) continue;
-      this.#subscribers.delete(subscriber);
-      this.#subscriber();
-    }
-    for (const publisher of this.#publishers.filter(({ client }) => client.closed !== undefined)) {
-      this.#publishers.splice(this.#publishers.indexOf(publisher), 1);
-      this.#left.push(publisher);
-      this.#publisher();
-    }
+    this.#members = this.#members.filter(({ client, end }) => client.closed === undefined && end === undefined);
+    while (this.#members.length < this.plan.members + this.plan.crowd) this.join();
   }
+
+  // The end.
 
   #heal(): void {
-    for (const client of this.#subscribers.keys()) {
-      client.acknowledges = true;
-      for (const packetId of client.unacknowledged) client.puback(packetId);
+    this.log("heal");
+    for (const { client } of this.all) client.down.held = false;
+    for (const member of this.#members) {
+      member.client.acknowledges = true;
+      member.acknowledge(Infinity);
     }
+    this.advance(90_000);
+    this.#settleSessions();
+  }
+
+  /** An object that went down with the Worker of its connection learns of it when its 12 h alarm goes off. */
+  #settleSessions(): void {
+    for (const session of this.world.sessions.values()) session.ring();
+    this.advance(60_000);
   }
 
   #check(): void {
-    for (const shard of this.world.shards) {
-      const odd = shard.failures.find((error) => (error as Error).name !== "StorageFailure");
+    for (const node of [...this.world.shards, ...this.world.sessions.values()]) {
+      const odd = node.failures.find((error) => (error as Error).name !== "StorageFailure");
       if (odd) throw odd;
     }
-    for (const client of [...this.#subscribers.keys(), ...this.#publishers.map((publisher) => publisher.client)]) {
-      if (client.closed !== undefined)
-        throw new Error(`${client.id} was closed: ${JSON.stringify(client.driver.reports)}`);
-      if (client.reused.length > 0) throw new Error(`${client.id} was sent packet id ${client.reused[0]} twice`);
-    }
-    for (const publisher of [...this.#publishers, ...this.#left]) this.#checkPublisher(publisher);
-  }
-
-  #checkPublisher({ client, sent, willTopic }: Publisher): void {
-    const acknowledged = new Set(client.acknowledged);
-    const connected = client.closed === undefined;
-    if (connected && acknowledged.size < sent.length) {
-      throw new Error(`${client.id} sent ${sent.length} and was acknowledged ${acknowledged.size}`);
-    }
-    for (const [subscriber, filter] of this.#subscribers) {
-      const payloads = subscriber.all("publish").map(({ payload }) => payload!.toString());
-      for (const { topic, payload, packetId, to } of sent) {
-        if (!acknowledged.has(packetId) || !to.includes(subscriber) || !matches(filter, topic)) continue;
-        if (!payloads.includes(payload))
-          throw new Error(`${subscriber.id} (${filter}) never got "${payload}" on ${topic}`);
-      }
-      for (const topic of TOPICS) this.#checkOrder(subscriber, client, topic);
-      const wills = payloads.filter((payload) => payload === `${client.id} will`).length;
-      const had = client.last("connack") !== undefined && !connected;
-      if (wills > (connected ? 0 : 1)) throw new Error(`${subscriber.id} got the will of ${client.id} ${wills} times`);
-      const missed = had && wills === 0 && matches(filter, willTopic) && sent.at(-1)?.to.includes(subscriber);
-      if (missed) throw new Error(`${subscriber.id} never got the will of ${client.id}`);
+    checkSurvivors(this.all);
+    for (const member of this.all) {
+      checkCame(member, this.#sendings);
+      checkWills(member, this.all, this.all);
+      if (!member.open) continue;
+      if (member.unanswered > 0) throw new Error(`${member.name} waits for ${member.unanswered} PUBACKs`);
+      checkOwed(member, this.all);
+      checkScans(member, this.all, TOPICS);
     }
   }
 
-  #checkOrder(subscriber: Client, publisher: Client, topic: string): void {
-    const live = subscriber.all("publish").filter((packet) => packet.topic === topic && !packet.retain);
-    const numbers = live.flatMap(({ payload }) => {
-      const [name, number] = payload!.toString().split(" ");
-      return name === publisher.id ? [number === "will" ? Infinity : Number(number)] : [];
-    });
-    const first = [...new Set(numbers)];
-    if (first.some((number, i) => i > 0 && number < first[i - 1]!)) {
-      throw new Error(`${subscriber.id} got ${topic} of ${publisher.id} out of order: ${numbers.join(" ")}`);
+  #checkRetained(): void {
+    const fresh = this.world.connected("fresh", { properties: { receiveMaximum: this.random.of([1, 3, 100]) } });
+    fresh.subscribe("#", 1);
+    this.world.advance(10_000);
+    const got = new Map<string, string>();
+    for (const { topic, payload, retain } of fresh.all("publish")) {
+      if (!retain || got.has(topic!)) throw new Error(`the fresh subscriber got ${topic} live or twice`);
+      got.set(topic!, payload!.toString());
     }
+    checkRetained(this.all, [...TOPICS, CROWD_TOPIC], got);
+    fresh.send({ cmd: "disconnect", reasonCode: 0 });
   }
-}
 
-/** The matching rules as a regular expression. */
-function matches(filter: string, topic: string): boolean {
-  const levels = filter.split("/").map((level) => (level === "+" ? "/[^/]*" : level === "#" ? "(/.*)?" : `/${level}`));
-  return new RegExp(`^${levels.join("")}$`).test(`/${topic}`);
+  #end(): void {
+    for (const member of this.#members) {
+      if (!member.open) continue;
+      if (this.random.chance(0.5)) member.disconnect(false, this.moment);
+      else cut(member, "cut", this);
+    }
+    this.advance(90_000);
+    this.#settleSessions();
+  }
 }

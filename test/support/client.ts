@@ -32,9 +32,11 @@ export class Client {
   readonly up: Channel;
   readonly down: Channel;
   readonly received: Received[] = [];
-  /** Every PUBLISH of QoS 1 is acknowledged when it arrives. */
+  /** Every PUBLISH is acknowledged when it arrives, and every PUBREL answered. */
   acknowledges = true;
-  /** Packet ids of PUBLISH packets that it has not acknowledged. */
+  /** Every PUBREC is answered when it arrives. */
+  releases = true;
+  /** Packet ids of PUBLISH packets that it has not acknowledged, or not completed at QoS 2. */
   readonly unacknowledged = new Set<number>();
   /** Packet ids that came again before it had acknowledged them. */
   readonly reused: number[] = [];
@@ -111,6 +113,11 @@ export class Client {
     this.send({ cmd: "puback", messageId });
   }
 
+  pubcomp(messageId: number): void {
+    this.unacknowledged.delete(messageId);
+    this.send({ cmd: "pubcomp", messageId });
+  }
+
   nextId(): number {
     return ++this.#packetId;
   }
@@ -144,6 +151,11 @@ export class Client {
     return this.all("puback").map(({ messageId }) => messageId!);
   }
 
+  /** Packet ids of PUBCOMPs that arrived. */
+  get completed(): number[] {
+    return this.all("pubcomp").map(({ messageId }) => messageId!);
+  }
+
   // What the Worker sends.
 
   deliver(bytes: Uint8Array): void {
@@ -160,9 +172,17 @@ export class Client {
   #on(packet: Received): void {
     // The parser reuses its object.
     this.received.push({ ...packet });
-    if (packet.cmd !== "publish" || packet.qos !== 1) return;
-    if (this.unacknowledged.has(packet.messageId!)) this.reused.push(packet.messageId!);
-    this.unacknowledged.add(packet.messageId!);
-    if (this.acknowledges) this.puback(packet.messageId!);
+    const messageId = packet.messageId!;
+    if (packet.cmd === "publish" && packet.qos! > 0) {
+      if (this.unacknowledged.has(messageId)) this.reused.push(messageId);
+      this.unacknowledged.add(messageId);
+      if (!this.acknowledges) return;
+      if (packet.qos === 1) this.puback(messageId);
+      else this.send({ cmd: "pubrec", messageId });
+    } else if (packet.cmd === "pubrel" && this.acknowledges) {
+      this.pubcomp(messageId);
+    } else if (packet.cmd === "pubrec" && this.releases && (packet.reasonCode ?? 0) < 0x80) {
+      this.send({ cmd: "pubrel", messageId });
+    }
   }
 }

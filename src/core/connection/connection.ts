@@ -226,6 +226,10 @@ export class Connection {
   }
 
   unsuback(packetId: number, codes: readonly number[]): void {
+    if (this.#connect!.version < 5 && codes.some((code) => code >= 0x80)) {
+      // UNSUBACK has no codes before MQTT 5, and what it would say is not true [3.1.1 MQTT-4.8.0-2].
+      throw new MqttError(Reason.ServerBusy, "a shard did not confirm UNSUBSCRIBE");
+    }
     this.#reply(encodeUnsuback(packetId, codes as Reason[], this.#connect!.version));
   }
 
@@ -257,14 +261,13 @@ export class Connection {
         this.#shards!.acknowledged(readAck(reader, version).packetId);
         return;
       case PacketType.PUBREC:
-        // No QoS 2 delivery is ever under way, so the id is unknown [MQTT §4.3.3].
-        this.#unknown(PacketType.PUBREL);
+        this.#onPubrec();
         return;
       case PacketType.PUBREL:
-        this.#unknown(PacketType.PUBCOMP);
+        this.#publishing!.release(readAck(reader, version).packetId, now);
         return;
       case PacketType.PUBCOMP:
-        readAck(reader, version);
+        this.#shards!.completed(readAck(reader, version).packetId);
         return;
       case PacketType.SUBSCRIBE:
         this.#subscribing!.subscribe(decodeSubscribe(reader, version), now);
@@ -286,11 +289,18 @@ export class Connection {
     }
   }
 
-  /** Answers a PUBREC or PUBREL of an exchange that we do not know. */
-  #unknown(answer: typeof PacketType.PUBREL | typeof PacketType.PUBCOMP): void {
+  /** A client has a QoS 2 delivery, or will not have it [MQTT-4.3.3-4]. */
+  #onPubrec(): void {
     const version = this.#connect!.version;
     const { packetId, reason } = readAck(this.#reader, version);
-    if (reason < 0x80) this.output.push(encodeAck(answer, packetId, version, Reason.PacketIdentifierNotFound));
+    if (reason >= 0x80) {
+      this.#shards!.acknowledged(packetId);
+      return;
+    }
+    const known = this.#shards!.received(packetId);
+    this.output.push(
+      encodeAck(PacketType.PUBREL, packetId, version, known ? Reason.Success : Reason.PacketIdentifierNotFound),
+    );
   }
 
   #onConnect(now: number): void {
@@ -392,6 +402,9 @@ export class Connection {
         return;
       case records.Kind.Published:
         this.#publishing!.published(link, record.packetId, record.reason);
+        return;
+      case records.Kind.Released:
+        this.#publishing!.released(link, record.packetId);
         return;
       case records.Kind.Subscribed:
         this.#subscribing!.subscribed(link, record.request, record.start, record.codes, now);

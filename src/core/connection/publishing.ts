@@ -1,6 +1,9 @@
 /**
- * A client's PUBLISH on its way to the shard that owns the topic, and the answer on its way back. A QoS > 0 message is
- * acknowledged when, and only when, its shard says that it owns it [MQTT-4.3.2-4].
+ * A client's PUBLISH on its way to the shard that owns the topic, and the answers on their way back. A QoS > 0 message is
+ * acknowledged when, and only when, its shard says that it owns it [MQTT-4.3.2-4, MQTT-4.3.3-8].
+ *
+ *     QoS 1   publish ──▶ shard owns it ──▶ PUBACK
+ *     QoS 2   publish ──▶ shard owns it ──▶ PUBREC ──PUBREL──▶ shard forgets the id ──▶ PUBCOMP
  */
 
 import { encodeAck } from "../../mqtt/ack.ts";
@@ -32,6 +35,9 @@ interface Route {
 /** A publisher uses few topics again and again; a device that uses more than this pays for each anew. */
 const ROUTES_MAX = 64;
 
+/** QoS 2 messages that a client before MQTT 5, which has no Receive Maximum to keep to, may leave unreleased. */
+const UNRELEASED_MAX = 8_192;
+
 export class Publishing {
   readonly #host: PublishingHost;
   readonly #version: 3 | 4 | 5;
@@ -39,6 +45,10 @@ export class Publishing {
   readonly #routes = new Map<string, Route>();
   /** Packet ids that wait for their shard, with the bytes held for each. */
   readonly #unanswered = new Map<number, number>();
+  /** Packet ids of QoS 2 that the client has not released, with the link of the shard that took them. */
+  readonly #received = new Map<number, ShardLink | undefined>();
+  /** Those that it has released and its shard has not. */
+  readonly #releasing = new Set<number>();
   #unansweredBytes = 0;
   /** QoS 0 messages that a shard could not take fast enough. */
   dropped = 0;
@@ -56,7 +66,9 @@ export class Publishing {
     if (packet.qos > 0 && this.#repeats(packet)) return;
     if (topic.startsWith("$SYS/")) {
       // The server's own topics [MQTT §4.7.2]: MQTT 5 clients are told, others acknowledged as if it had gone out.
-      this.#answer(packet.qos, packet.packetId, this.#version === 5 ? Reason.NotAuthorized : Reason.Success);
+      const refused = this.#version === 5;
+      if (packet.qos === 2 && !refused) this.#received.set(packet.packetId, undefined);
+      this.#answer(packet.qos, packet.packetId, refused ? Reason.NotAuthorized : Reason.Success);
       return;
     }
     const route = this.#route(topic);
@@ -80,27 +92,63 @@ export class Publishing {
     link.publish(packet.packetId, body);
   }
 
+  /** The client will not send a QoS 2 message again [MQTT-4.3.3-11]. */
+  release(packetId: number, now: number): void {
+    const link = this.#received.get(packetId);
+    if (link) {
+      if (this.#releasing.has(packetId)) return;
+      this.#releasing.add(packetId);
+      // A link that broke while nothing needed it is closed.
+      this.#host.link(link.shard, now).release(packetId);
+      return;
+    }
+    const known = this.#received.delete(packetId);
+    const reason = known ? Reason.Success : Reason.PacketIdentifierNotFound;
+    this.#host.output.push(encodeAck(PacketType.PUBCOMP, packetId, this.#version, reason));
+  }
+
+  /** The shard has forgotten the id, so that the next message with it is a new one [MQTT-4.3.3-12]. */
+  released(link: ShardLink, packetId: number): void {
+    if (!link.released(packetId)) return;
+    this.#releasing.delete(packetId);
+    this.#received.delete(packetId);
+    this.#host.output.push(encodeAck(PacketType.PUBCOMP, packetId, this.#version, Reason.Success));
+  }
+
   /** The shard owns the message, or says why it will not. */
   published(link: ShardLink, packetId: number, reason: Reason): void {
-    if (!link.published(packetId)) return;
+    const qos = link.published(packetId);
+    if (qos === undefined) return;
     this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
     this.#unanswered.delete(packetId);
     if (reason >= 0x80 && this.#version < 5) {
       // 3.1.1 has no way to say no to one PUBLISH [MQTT-3.3.5-2].
       throw new MqttError(reason, "the message was refused");
     }
-    this.#answer(1, packetId, reason);
+    if (qos === 2 && reason < 0x80) this.#received.set(packetId, link);
+    this.#answer(qos, packetId, reason);
   }
 
-  /** A 3.1.1 client may send a PUBLISH again that it holds for lost; it is under way already. */
+  /**
+   * A client may send a QoS 2 message again until it has released it, and is answered again [MQTT-4.3.3-10]; a 3.1.1
+   * client also one that is still under way, of which there is nothing to say yet.
+   */
   #repeats(packet: Publish): boolean {
-    if (!this.#unanswered.has(packet.packetId)) return false;
-    if (packet.dup) return true;
-    throw new MqttError(Reason.ProtocolError, `packet id ${packet.packetId} is in use`);
+    const { packetId } = packet;
+    if (packet.qos === 2 && this.#received.has(packetId) && !this.#releasing.has(packetId)) {
+      this.#answer(2, packetId, Reason.Success);
+      return true;
+    }
+    if (!this.#unanswered.has(packetId) && !this.#received.has(packetId)) return false;
+    if (packet.dup && this.#unanswered.has(packetId)) return true;
+    throw new MqttError(Reason.ProtocolError, `packet id ${packetId} is in use`);
   }
 
   #own(packetId: number, bytes: number): void {
-    if (this.#version === 5 && this.#unanswered.size >= this.#host.limits.receiveMaximum) {
+    if (this.#version < 5 && this.#received.size >= UNRELEASED_MAX) {
+      throw new MqttError(Reason.QuotaExceeded, `more than ${UNRELEASED_MAX} not released`);
+    }
+    if (this.#version === 5 && this.#unanswered.size + this.#received.size >= this.#host.limits.receiveMaximum) {
       throw new MqttError(
         Reason.ReceiveMaximumExceeded,
         `more than ${this.#host.limits.receiveMaximum} unacknowledged`,
@@ -114,7 +162,9 @@ export class Publishing {
   }
 
   #answer(qos: number, packetId: number, reason: Reason): void {
-    if (qos > 0) this.#host.output.push(encodeAck(PacketType.PUBACK, packetId, this.#version, reason));
+    if (qos === 0) return;
+    const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC;
+    this.#host.output.push(encodeAck(type, packetId, this.#version, reason));
   }
 
   #route(topic: string): Route {

@@ -33,8 +33,12 @@ export class ShardLink {
   /** Publishes that the shard does not own yet, by packet id. They go again on a new link. */
   readonly #unanswered = new Map<number, InOrder<MessageBody>>();
   readonly #requests = new Map<number, InOrder<ShardRequest>>();
+  /** QoS 2 packet ids that the client released and the shard has not. */
+  readonly #releases = new Map<number, InOrder<undefined>>();
   /** Deliveries written to the client and not acknowledged by it, by packet id. */
   readonly inflight = new Map<number, InflightRecord>();
+  /** Those of them that the client has received, as QoS 2 says it, and has been told to complete. */
+  readonly #completing = new Set<number>();
   /** The shard asked to be told when the client has taken what was sent. */
   asked = false;
   /** Subscriptions whose retained messages are still coming, by number. */
@@ -54,7 +58,7 @@ export class ShardLink {
 
   /** True when a broken link has to be replaced; otherwise it may wait until it is used again. */
   get needed(): boolean {
-    const waiting = this.#unanswered.size + this.#requests.size + this.#parked.length;
+    const waiting = this.#unanswered.size + this.#releases.size + this.#requests.size + this.#parked.length;
     return waiting > 0 || this.subscriptions.size > 0;
   }
 
@@ -91,6 +95,9 @@ export class ShardLink {
     for (const [packetId, { order, what }] of this.#unanswered) {
       again.push({ order, what: () => records.writePublish(to, packetId, what) });
     }
+    for (const [packetId, { order }] of this.#releases) {
+      again.push({ order, what: () => records.writeRelease(to, packetId) });
+    }
     for (const [request, { order, what }] of this.#requests) {
       again.push({ order, what: () => this.#writeRequest(request, what) });
     }
@@ -116,9 +123,22 @@ export class ShardLink {
     }
   }
 
-  /** The shard answered a publish. Returns false when it was answered before. */
-  published(packetId: number): boolean {
-    return this.#unanswered.delete(packetId);
+  /** The shard answered a publish. Returns its QoS; undefined when it was answered before. */
+  published(packetId: number): 1 | 2 | undefined {
+    const qos = this.#unanswered.get(packetId)?.what.qos;
+    this.#unanswered.delete(packetId);
+    return qos === 0 ? undefined : qos;
+  }
+
+  /** The client released a QoS 2 message that this shard took. */
+  release(packetId: number): void {
+    this.#releases.set(packetId, this.#inOrder(undefined));
+    if (this.life.usable) records.writeRelease(this.batch.records, packetId);
+  }
+
+  /** The shard released it too. Returns false when it did before. */
+  released(packetId: number): boolean {
+    return this.#releases.delete(packetId);
   }
 
   request(request: number, change: ShardRequest): void {
@@ -178,9 +198,22 @@ export class ShardLink {
     if (delivery.source === 0) this.#cursor = Math.max(this.#cursor ?? 0, delivery.offset);
   }
 
+  /** The client received a delivery of QoS 2. Returns false when there was none of this id. */
+  received(packetId: number): boolean {
+    if (!this.inflight.has(packetId)) return false;
+    this.#completing.add(packetId);
+    return true;
+  }
+
+  /** True when the client may complete this delivery. */
+  completes(packetId: number): boolean {
+    return this.#completing.has(packetId);
+  }
+
   /** The client acknowledged a delivery. Returns false when there was none of this id. */
   acknowledged(packetId: number): boolean {
     if (!this.inflight.delete(packetId)) return false;
+    this.#completing.delete(packetId);
     if (this.life.usable) records.writeAck(this.batch.records, packetId);
     return true;
   }

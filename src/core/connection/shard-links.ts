@@ -116,6 +116,7 @@ export class ShardLinks {
         this.#drainAt = now;
         return true;
       case records.Kind.Deliver:
+      case records.Kind.Released:
       case records.Kind.Published:
       case records.Kind.Subscribed:
       case records.Kind.Unsubscribed:
@@ -134,8 +135,18 @@ export class ShardLinks {
 
   /** The client acknowledged a delivery. An id that is not in flight means nothing, and nothing is lost by ignoring it. */
   acknowledged(packetId: number): void {
-    const link = this.#links.get(packetId % this.#identity.shards);
+    const link = this.#owner(packetId);
     if (link?.acknowledged(packetId)) this.#change(this.#window.acknowledged(link.shard));
+  }
+
+  /** The client received a delivery of QoS 2. Returns false when there was none of this id. */
+  received(packetId: number): boolean {
+    return this.#owner(packetId)?.received(packetId) ?? false;
+  }
+
+  /** The client completed a delivery of QoS 2. */
+  completed(packetId: number): void {
+    if (this.#owner(packetId)?.completes(packetId)) this.acknowledged(packetId);
   }
 
   /** A link broke. Returns false when it is needed and time to give it up. */
@@ -190,6 +201,11 @@ export class ShardLinks {
       if (link.asked && link.life.usable) records.writeDrained(link.batch.records);
       link.asked = false;
     }
+  }
+
+  /** The link of the shard in whose slice a packet id is. */
+  #owner(packetId: number): ShardLink | undefined {
+    return this.#links.get(packetId % this.#identity.shards);
   }
 
   #down(link: ShardLink): void {

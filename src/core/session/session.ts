@@ -24,6 +24,8 @@ export const GRACE_MS = 40_000;
 export const STILL_HERE_MS = 12 * 3600 * 1000;
 /** A link that was silent for this long, at a ping every four minutes, has nobody at its other end. */
 export const SILENCE_MAX_MS = 15 * 60 * 1000;
+/** As many as may race within the time in which a connection asks again. */
+const SUPERSEDED_KEPT = 32;
 /** When a will that could not be handed to its shard is tried again. */
 const WILL_RETRY_MS = 10_000;
 
@@ -65,6 +67,8 @@ export class Session {
   readonly #wills: Map<number, Will>;
   /** The latest connection that is known of. */
   #latest: Known = { generation: 0, epoch: 0, connection: "" };
+  /** Connections that were taken over lately, by name: one may ask again that never got its welcome. */
+  readonly #superseded: string[] = [];
   #current: SessionLink | undefined;
   #stillHereAt: number;
   /** Epochs whose will is on its way to its shard, and since when. */
@@ -174,7 +178,13 @@ export class Session {
   }
 
   #connect(link: number, connect: ConnectRecord, now: number): void {
+    if (this.#superseded.includes(connect.connection)) {
+      this.#refuse(link, Reason.SessionTakenOver);
+      return;
+    }
     this.#takeOver();
+    this.#superseded.push(this.#latest.connection);
+    if (this.#superseded.length > SUPERSEDED_KEPT) this.#superseded.shift();
     this.#store.transaction(() => {
       // The session of before ends here, whoever still holds it, and so every will of it is due.
       for (const { epoch } of this.#wills.values()) this.#release(epoch, true, now);

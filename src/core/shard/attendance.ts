@@ -3,21 +3,25 @@
  * to its connection while there is one.
  */
 
-import type { AttachedSubscription, Fence, HelloRecord, InflightRecord, Scan } from "../../link/records.ts";
+import type { AttachedSubscription, Fence, HelloRecord, InflightRecord, Scan, ShardBound } from "../../link/records.ts";
 import { ByteWriter } from "../../link/bytes.ts";
-import { LINK_VERSIONS, writeHello } from "../../link/records.ts";
+import { Kind, LINK_VERSIONS, writeHello } from "../../link/records.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Placement } from "./placement.ts";
 
 /** A subscription in this shard. */
 export interface Subscription extends AttachedSubscription {
   scan: Scan | undefined;
-  /** Entries up to this offset were logged for it although its QoS is 0 now. */
-  readonly loggedUntil: number;
 }
 
 /** What the shortest subscription takes in a hello. */
 const SUBSCRIPTION_BYTES_MIN = 18;
+
+/** A record that changes subscriptions. */
+export type SubscriptionChange = Extract<
+  ShardBound,
+  { readonly kind: typeof Kind.Subscribe } | { readonly kind: typeof Kind.Unsubscribe }
+>;
 
 export class Attendance implements Fence {
   readonly session: string;
@@ -41,6 +45,8 @@ export class Attendance implements Fence {
   hungry = false;
   /** Offset up to which the log was delivered; undefined while it is at the head, whatever that is. */
   behind: number | undefined;
+  /** Changes of subscriptions that wait until the log was delivered on the terms that were in force. */
+  readonly held: SubscriptionChange[] = [];
   /** What the link's socket remembers is out of date. */
   dirty = false;
   #packetId: number;
@@ -69,6 +75,19 @@ export class Attendance implements Fence {
   /** True when something waits to be delivered. */
   get owed(): boolean {
     return this.behind !== undefined || this.scanning !== undefined;
+  }
+
+  /**
+   * True when a change has to wait: what was logged under the present terms is still to be delivered, and under the new
+   * ones it would be lost, or come a second time [MQTT-3.8.4-4].
+   */
+  mustHold(change: SubscriptionChange): boolean {
+    if (this.held.length > 0) return true;
+    if (this.behind === undefined || change.kind !== Kind.Subscribe) return false;
+    return change.subscriptions.some((wanted) => {
+      const present = this.subscriptions.get(wanted.filter);
+      return present && ((present.qos > 0 && wanted.qos === 0) || (present.noLocal && !wanted.noLocal));
+    });
   }
 
   /** A packet id of this shard's slice: ids ≡ shard modulo shards, never 0, and none in flight. */

@@ -122,8 +122,7 @@ export class Pump {
     const packet = encodeDelivery(this.#outbox.arena, message, terms, to.mqttVersion, false, now);
     // What the client cannot take counts as delivered [MQTT-3.1.2-25].
     if (!packet || packet.length > to.packetBytesMax) return true;
-    if (terms.qos === 0) this.#outbox.share(to.outlet!, packet);
-    else this.deliver(to, packet, message.topicUtf8.length, offset, 0);
+    this.deliver(to, packet, message.topicUtf8.length, offset, 0);
     return true;
   }
 
@@ -134,7 +133,7 @@ export class Pump {
       .of(to)
       ?.subscriptions.filter(({ start, noLocal }) => start < offset && !(noLocal && publisher === to.session));
     if (!subscriptions || subscriptions.length === 0) return undefined;
-    if (subscriptions.every(({ qos, loggedUntil }) => qos === 0 && offset > loggedUntil)) return undefined;
-    return merge(subscriptions);
+    // What nobody wanted above QoS 0 was delivered live.
+    return subscriptions.some(({ qos }) => qos > 0) ? merge(subscriptions) : undefined;
   }
 }

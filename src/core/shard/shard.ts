@@ -17,14 +17,15 @@ import type { Message } from "../../mqtt/message.ts";
 import { Reason } from "../../mqtt/reason.ts";
 
 import type { Limits } from "../limits.ts";
-import { Attendance, compareFences, type Subscription } from "./attendance.ts";
-import { deliveredQos, encodeDelivery } from "./delivery.ts";
-import { Fanout, type Recipient } from "./fanout.ts";
+import { Attendance, compareFences, type Subscription, type SubscriptionChange } from "./attendance.ts";
+import { Dispatch } from "./dispatch.ts";
+import { Fanout } from "./fanout.ts";
 import { Grace, GRACE_MS } from "./grace.ts";
 import { Log } from "./log.ts";
 import { Outbox, Outlet } from "./outlet.ts";
 import { Pace } from "./pace.ts";
 import { Pump } from "./pump.ts";
+import { Received } from "./received.ts";
 import { Retained } from "./retained.ts";
 import type { ShardStore } from "./store.ts";
 import { SubscriptionTree } from "./subscription-tree.ts";
@@ -64,6 +65,7 @@ export class Shard {
   readonly #retained: Retained;
   readonly #tree = new SubscriptionTree<Attendance, Subscription>();
   readonly #fanout = new Fanout(this.#tree);
+  readonly #received: Received;
   readonly #outbox = new Outbox();
   readonly #pump: Pump;
   readonly #pace = new Pace(this.#outbox);
@@ -80,6 +82,7 @@ export class Shard {
   /** Links to close after what is sent to them. */
   #closing: number[] = [];
   readonly #grace: Grace;
+  readonly #dispatch: Dispatch;
   #checkpointAt: number | undefined;
   #sweepWillsAt: number | undefined;
 
@@ -96,11 +99,29 @@ export class Shard {
     this.#store = store;
     this.#log = new Log(store, config.limits.logBytesMax);
     this.#retained = new Retained(store);
+    this.#received = new Received(store);
     this.#pump = new Pump(
       { log: this.#log, retained: this.#retained, fanout: this.#fanout, outbox: this.#outbox },
       config.limits.deliveryBacklogBytesMax,
     );
     this.#grace = new Grace(store, links.length === 0, now);
+    this.#dispatch = new Dispatch(
+      {
+        log: this.#log,
+        retained: this.#retained,
+        fanout: this.#fanout,
+        outbox: this.#outbox,
+        pump: this.#pump,
+        grace: this.#grace,
+      },
+      {
+        unsaved: (at) => this.#checkpointSoon(at),
+        touch: (attendance, at) => this.#touch(attendance, at),
+        behind: (attendance) => this.#pumping.add(attendance),
+        dropped: () => (this.counters.qos0Dropped += 1),
+      },
+      config.limits.deliveryBacklogBytesMax,
+    );
     if (store.hasWillsDone()) this.#sweepWillsAt = now + WILL_DONE_KEPT_MS;
     for (const { link, hello } of links) {
       if (hello) this.#wake(link, hello, now);
@@ -120,8 +141,8 @@ export class Shard {
   /** When {@link alarm} has to be called, asleep or not. */
   get alarmAt(): number | undefined {
     const times = [this.#sweepWillsAt];
-    if (!this.#log.empty) times.push(this.#grace.until);
-    for (const attendance of this.#offline) times.push(attendance.offlineUntil);
+    if (!this.#log.empty || this.#received.any) times.push(this.#grace.until);
+    for (const attendance of this.#offline) if (this.#keeps(attendance)) times.push(attendance.offlineUntil);
     const known = times.filter((time) => time !== undefined);
     return known.length > 0 ? Math.min(...known) : undefined;
   }
@@ -173,7 +194,6 @@ export class Shard {
 
   /** Ends what has been offline for too long. A late or a second call does no harm. */
   alarm(now: number): readonly ShardEffect[] {
-    for (const attendance of this.#offline) if (now >= attendance.offlineUntil!) this.#forget(attendance);
     if (this.#sweepWillsAt !== undefined) {
       this.#store.sweepWillsDone(now - WILL_DONE_KEPT_MS);
       this.#sweepWillsAt = this.#store.hasWillsDone() ? now + WILL_DONE_KEPT_MS : undefined;
@@ -191,12 +211,12 @@ export class Shard {
     const attendance = this.#attendances.get(will.publisher);
     if (attendance && attendance.generation <= fence.generation && attendance.epoch <= fence.epoch) {
       if (attendance.outlet) this.#closing.push(attendance.outlet.link);
-      this.#forget(attendance);
+      this.#end(attendance);
     }
     this.#store.transaction(() => {
       if (!this.#store.markWillDone(will.publisher, fence.epoch, now)) return;
       this.#sweepWillsAt ??= now + WILL_DONE_KEPT_MS;
-      this.#publish({ ...will, at: now }, now);
+      this.#dispatch.publish({ ...will, at: now }, now);
       this.#log.commit();
     });
     return this.#settle(now);
@@ -212,10 +232,17 @@ export class Shard {
     if (!from) return;
     switch (record.kind) {
       case records.Kind.Publish:
-        this.#publish({ ...record.body, at: now, publisher: from.session }, now);
+        // What was taken before is only answered again [MQTT-4.3.3-10].
+        if (record.body.qos < 2 || this.#takes(from, record.packetId)) {
+          this.#dispatch.publish({ ...record.body, at: now, publisher: from.session }, now);
+        }
         if (record.packetId > 0) {
           records.writePublished(this.#outbox.records(from.outlet!), record.packetId, Reason.Success);
         }
+        return;
+      case records.Kind.Release:
+        this.#received.release(from.session, record.packetId);
+        records.writeReleased(this.#outbox.records(from.outlet!), record.packetId);
         return;
       case records.Kind.Ack:
         from.inflight.delete(record.packetId);
@@ -230,17 +257,11 @@ export class Shard {
       case records.Kind.Recall:
         this.#recalled.set(from, record.count);
         return;
-      case records.Kind.Subscribe: {
-        const codes = record.subscriptions.map((subscription) => this.#subscribe(from, subscription, now));
-        records.writeSubscribed(this.#outbox.records(from.outlet!), record.request, this.#log.head, codes);
-        this.#pumping.add(from);
+      case records.Kind.Subscribe:
+      case records.Kind.Unsubscribe:
+        if (from.mustHold(record)) from.held.push(record);
+        else this.#change(from, record, now);
         return;
-      }
-      case records.Kind.Unsubscribe: {
-        const codes = record.filters.map((filter) => this.#unsubscribe(from, filter, now));
-        records.writeUnsubscribed(this.#outbox.records(from.outlet!), record.request, codes);
-        return;
-      }
       case records.Kind.Drained:
         from.outlet!.drained();
         this.#pumping.add(from);
@@ -249,7 +270,7 @@ export class Shard {
         this.#pace.echoed(from.outlet, now);
         return;
       case records.Kind.Bye:
-        this.#forget(from);
+        this.#end(from);
         this.#checkpointSoon(now);
         // The connection waits until this frame is taken, and closes the link itself.
         this.#effects.push({ type: "send", link, frame: TAKEN });
@@ -271,6 +292,7 @@ export class Shard {
     if (previous?.outlet) this.#closing.push(previous.outlet.link);
     if (previous) this.#forget(previous);
     const attendance = this.#attend(link, hello);
+    this.#received.attached(hello);
     records.writeAttached(this.#outbox.records(attendance.outlet!), records.LINK_VERSIONS.max, this.#log.head);
     this.#touch(attendance, now);
     this.#pumping.add(attendance);
@@ -286,7 +308,8 @@ export class Shard {
     if (hello.tenant !== this.#config.tenant) return Reason.ImplementationSpecificError;
     const fenced = previous && compareFences({ ...hello, linkNumber: hello.link }, previous) < 0;
     // A connection whose will is published has no more to say, however late it comes back.
-    if (fenced || hello.epoch <= this.#store.willDoneEpoch(hello.session)) return Reason.SessionTakenOver;
+    if (fenced || this.#received.fences(hello) || hello.epoch <= this.#store.willDoneEpoch(hello.session))
+      return Reason.SessionTakenOver;
     // A session that was given up comes back too late: what it missed may be gone from the log.
     const missed = hello.cursor !== undefined && hello.subscriptions.some(({ qos }) => qos > 0);
     return missed && !previous && !this.#grace.recovering(now) ? Reason.ImplementationSpecificError : undefined;
@@ -305,7 +328,7 @@ export class Shard {
     if (hello.cursor !== undefined && this.#log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
     this.#attendances.set(attendance.session, attendance);
     this.#links.set(link, attendance);
-    for (const subscription of hello.subscriptions) this.#put(attendance, { ...subscription, loggedUntil: 0 });
+    for (const subscription of hello.subscriptions) this.#put(attendance, subscription);
     return attendance;
   }
 
@@ -320,16 +343,24 @@ export class Shard {
     const attendance = this.#links.get(link);
     this.#links.delete(link);
     if (!attendance || attendance.outlet?.link !== link) return;
-    if (attendance.subscriptions.size === 0) {
-      this.#forget(attendance);
-      return;
-    }
     this.#pace.gone(attendance.outlet);
     attendance.outlet = undefined;
     attendance.offlineUntil = now + GRACE_MS;
     this.#offline.add(attendance);
-    attendance.behind ??= this.#log.head;
+    if (!this.#keeps(attendance)) return;
+    if (attendance.subscriptions.size > 0) attendance.behind ??= this.#log.head;
     this.#grace.begin(now);
+  }
+
+  /** True when something is kept for a session that is offline. */
+  #keeps({ session, subscriptions }: Attendance): boolean {
+    return subscriptions.size > 0 || this.#received.holds(session);
+  }
+
+  /** The session has ended. */
+  #end(attendance: Attendance): void {
+    this.#forget(attendance);
+    this.#received.forget(attendance.session);
   }
 
   /** The session has ended here, or lives on under another link. */
@@ -345,19 +376,24 @@ export class Shard {
 
   // Subscriptions.
 
+  #change(by: Attendance, change: SubscriptionChange, now: number): void {
+    if (change.kind === records.Kind.Subscribe) {
+      const codes = change.subscriptions.map((subscription) => this.#subscribe(by, subscription, now));
+      records.writeSubscribed(this.#outbox.records(by.outlet!), change.request, this.#log.head, codes);
+      this.#pumping.add(by);
+    } else {
+      const codes = change.filters.map((filter) => this.#unsubscribe(by, filter, now));
+      records.writeUnsubscribed(this.#outbox.records(by.outlet!), change.request, codes);
+    }
+  }
+
   #subscribe(by: Attendance, wanted: SubscriptionRecord, now: number): number {
     const previous = by.subscriptions.get(wanted.filter);
-    const scanned = wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous); // [MQTT-3.3.1-9..11]
+    const asks = wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous); // [MQTT-3.3.1-9..11]
     // One that does not ask for retained messages leaves those coming that an earlier one asked for.
-    const scan = scanned ? { after: 0, upTo: this.#log.head } : previous?.scan;
+    const scan = asks ? { after: 0, upTo: this.#log.head } : previous?.scan;
     const start = previous && previous.qos > 0 ? previous.start : this.#log.head;
-    const lowered = previous && previous.qos > 0 && wanted.qos === 0 && by.behind !== undefined;
-    this.#put(by, {
-      ...wanted,
-      start,
-      scan,
-      loggedUntil: lowered ? this.#log.head : (previous?.loggedUntil ?? 0),
-    });
+    this.#put(by, { ...wanted, start, scan });
     this.#touch(by, now);
     return wanted.qos | (scan ? records.RETAINED_FOLLOW : 0);
   }
@@ -370,7 +406,7 @@ export class Shard {
     return Reason.Success;
   }
 
-  #put(by: Attendance, subscription: AttachedSubscription & { readonly loggedUntil: number }): void {
+  #put(by: Attendance, subscription: AttachedSubscription): void {
     if (subscription.qos > 0) this.#grace.attached();
     const own: Subscription = { ...subscription };
     by.subscriptions.set(own.filter, own); // [MQTT-3.8.4-3]
@@ -380,61 +416,10 @@ export class Shard {
 
   // Messages.
 
-  #publish(message: Message, now: number): void {
-    const plan = this.#fanout.plan(message.topic);
-    const offset = this.#ownOrSkip(message, plan.recipients, now);
-    const { arena } = this.#outbox;
-    const packets = new Array<Uint8Array | undefined>(plan.encodings);
-    for (const recipient of plan.recipients) {
-      const { attendance, encoding } = recipient;
-      const own = attendance.session === message.publisher && recipient.ownTerms !== recipient.terms;
-      const terms = own ? recipient.ownTerms : recipient.terms;
-      if (!terms) continue;
-      const qos = deliveredQos(message, terms);
-      if (qos > 0 && !this.#current(attendance, offset!, now)) continue;
-      if (qos === 0 && !this.#takesQos0(attendance)) continue;
-      const version = attendance.mqttVersion;
-      const packet = own
-        ? encodeDelivery(arena, message, terms, version, false, now)
-        : (packets[encoding] ??= encodeDelivery(arena, message, terms, version, false, now));
-      if (!packet || packet.length > attendance.packetBytesMax) continue; // [MQTT-3.1.2-25]
-      if (qos === 0) {
-        this.#outbox.share(attendance.outlet!, packet);
-      } else {
-        this.#touch(attendance, now);
-        this.#pump.deliver(attendance, arena.copy(packet), message.topicUtf8.length, offset!, 0);
-      }
-    }
-  }
-
-  /** Puts a message into the log and among the retained, if it belongs there. Returns its offset if it has one. */
-  #ownOrSkip(message: Message, recipients: readonly Recipient[], now: number): number | undefined {
-    const wanted = message.qos > 0 && (this.#grace.recovering(now) || recipients.some(({ terms }) => terms.qos > 0));
-    if (!wanted && !message.retain) return undefined;
-    const offset = this.#log.issue();
-    if (wanted) this.#log.append(offset, message);
-    if (message.retain) this.#retained.set(offset, message);
-    this.#checkpointSoon(now);
-    return offset;
-  }
-
-  /** True when a session that had everything before `offset` can be sent it now; otherwise it falls behind. */
-  #current(attendance: Attendance, offset: number, now: number): boolean {
-    const ready = this.#pump.ready(attendance);
-    if (ready && attendance.behind === undefined) return true;
-    if (attendance.behind === undefined) {
-      attendance.behind = offset - 1;
-      this.#touch(attendance, now);
-    }
-    this.#pumping.add(attendance);
-    return false;
-  }
-
-  #takesQos0(attendance: Attendance): boolean {
-    if (!attendance.outlet) return false;
-    if (attendance.outlet.backlogBytes < this.#config.limits.deliveryBacklogBytesMax) return true;
-    this.counters.qos0Dropped += 1;
-    return false;
+  /** Takes a QoS 2 message. Returns false when it was taken before. */
+  #takes(from: Attendance, packetId: number): boolean {
+    this.#grace.attached();
+    return this.#received.take(from, packetId);
   }
 
   // Saving.
@@ -452,6 +437,7 @@ export class Shard {
   }
 
   #checkpoint(now: number): void {
+    for (const attendance of this.#offline) if (now >= attendance.offlineUntil!) this.#end(attendance);
     this.#retained.save();
     for (const attendance of this.#attendances.values()) {
       if (!attendance.dirty || !attendance.outlet) continue;
@@ -459,7 +445,8 @@ export class Shard {
       const hello = attendance.remember(this.#log.head, REMEMBERED_BYTES_MAX);
       if (hello) this.#effects.push({ type: "remember", link: attendance.outlet.link, hello });
     }
-    if (this.#tree.size === 0) this.#grace.nobody(now);
+    if (!this.#grace.recovering(now)) this.#received.sweep((session) => this.#attendances.has(session));
+    if (this.#tree.size === 0 && !this.#received.any) this.#grace.nobody(now);
     this.#trim(now);
   }
 
@@ -482,6 +469,16 @@ export class Shard {
     this.#log.trim(cut);
   }
 
+  /** Delivers what waits for a session, and then makes the changes that waited for that. */
+  #catchUp(attendance: Attendance, now: number): void {
+    for (;;) {
+      if (this.#pump.run(attendance, now)) this.#touch(attendance, now);
+      const change = attendance.behind === undefined && attendance.outlet ? attendance.held.shift() : undefined;
+      if (!change) return;
+      this.#change(attendance, change, now);
+    }
+  }
+
   /** Gives back grants that are left after everything that waited was delivered. */
   #giveBack(attendance: Attendance, wanted: number, now: number): void {
     if (!attendance.outlet) return;
@@ -491,9 +488,21 @@ export class Shard {
     records.writeReturned(this.#outbox.records(attendance.outlet), count);
   }
 
+  /** Stores what this turn's answers promise, all of it or nothing. */
+  #commit(): void {
+    if (!this.#received.unsaved) {
+      this.#log.commit();
+      return;
+    }
+    this.#store.transaction(() => {
+      this.#log.commit();
+      this.#received.save();
+    });
+  }
+
   #settle(now: number): readonly ShardEffect[] {
-    this.#log.commit();
-    for (const attendance of this.#pumping) if (this.#pump.run(attendance, now)) this.#touch(attendance, now);
+    this.#commit();
+    for (const attendance of this.#pumping) this.#catchUp(attendance, now);
     this.#pumping.clear();
     for (const [attendance, count] of this.#recalled) this.#giveBack(attendance, count, now);
     this.#recalled.clear();

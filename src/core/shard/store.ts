@@ -2,6 +2,7 @@
 
 import { ByteReader, ByteWriter } from "../../link/bytes.ts";
 import { readMessage, writeMessage } from "../../link/message.ts";
+import type { Fence } from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import type { Sql } from "../ports.ts";
 import type { Placement } from "./placement.ts";
@@ -20,6 +21,13 @@ const SCHEMA = [
      topic TEXT NOT NULL UNIQUE,
      message BLOB NOT NULL
    )`,
+  // Packet ids of QoS 2 that are taken and not released, two bytes each.
+  `CREATE TABLE IF NOT EXISTS received (
+     session TEXT PRIMARY KEY,
+     generation INTEGER NOT NULL,
+     epoch INTEGER NOT NULL,
+     ids BLOB NOT NULL
+   ) WITHOUT ROWID`,
   `CREATE TABLE IF NOT EXISTS will_done (
      session TEXT NOT NULL,
      epoch INTEGER NOT NULL,
@@ -178,6 +186,37 @@ export class ShardStore {
   retainedAt(offset: number): Entry | undefined {
     const row = this.#sql.rows("SELECT message FROM retained WHERE offset = ?", offset)[0];
     return row && { offset, message: readMessage(new ByteReader(row["message"] as Uint8Array)) };
+  }
+
+  // QoS 2 from clients.
+
+  received(session: string): (Fence & { ids: Set<number> }) | undefined {
+    const row = this.#sql.rows("SELECT generation, epoch, ids FROM received WHERE session = ?", session)[0];
+    if (!row) return undefined;
+    const from = new ByteReader(row["ids"] as Uint8Array);
+    const ids = new Set<number>();
+    while (!from.done) ids.add(from.u16());
+    return { generation: row["generation"] as number, epoch: row["epoch"] as number, ids };
+  }
+
+  putReceived(session: string, fence: Fence, ids: Iterable<number>): void {
+    const to = new ByteWriter();
+    for (const id of ids) to.u16(id);
+    this.#sql.run(
+      "INSERT OR REPLACE INTO received (session, generation, epoch, ids) VALUES (?, ?, ?, ?)",
+      session,
+      fence.generation,
+      fence.epoch,
+      to.take(),
+    );
+  }
+
+  deleteReceived(session: string): void {
+    this.#sql.run("DELETE FROM received WHERE session = ?", session);
+  }
+
+  receivedSessions(): string[] {
+    return this.#sql.rows("SELECT session FROM received").map((row) => row["session"] as string);
   }
 
   // Wills.

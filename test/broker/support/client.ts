@@ -160,16 +160,23 @@ export class Client {
     };
   }
 
-  /** Publishes; at QoS 1 resolves with the reason code of the PUBACK. */
+  /** Publishes; resolves with the reason code of the PUBACK, or at QoS 2 of the packet that ended the exchange. */
   async publish(topic: string, payload: string | Buffer, publish: Publish = {}): Promise<number> {
     const packet = this.publishPacket(topic, payload, publish);
     this.send(packet);
     if (packet.qos === 0) return 0;
-    const puback = await this.take(
-      (answer) => answer.cmd === "puback" && answer.messageId === packet.messageId,
-      "PUBACK",
-    );
-    return (puback as { reasonCode?: number }).reasonCode ?? 0;
+    const messageId = packet.messageId!;
+    if (packet.qos === 1) return this.#answer("puback", messageId);
+    const reason = await this.#answer("pubrec", messageId);
+    if (reason >= 0x80) return reason;
+    this.send({ cmd: "pubrel", messageId });
+    return this.#answer("pubcomp", messageId);
+  }
+
+  /** Takes an acknowledgement and resolves with its reason code. */
+  async #answer(cmd: "puback" | "pubrec" | "pubrel" | "pubcomp", messageId: number): Promise<number> {
+    const answer = await this.take((packet) => packet.cmd === cmd && packet.messageId === messageId, cmd.toUpperCase());
+    return (answer as { reasonCode?: number }).reasonCode ?? 0;
   }
 
   /** A packet id that this client has not used lately. */
@@ -178,8 +185,13 @@ export class Client {
     return this.#packetId;
   }
 
-  acknowledge(message: Message): void {
-    if (message.qos === 1) this.send({ cmd: "puback", messageId: message.messageId! });
+  /** Acknowledges a message; resolves when nothing more is to be said about it. */
+  async acknowledge({ qos, messageId }: Message): Promise<void> {
+    if (qos === 1) this.send({ cmd: "puback", messageId: messageId! });
+    if (qos < 2) return;
+    this.send({ cmd: "pubrec", messageId: messageId! });
+    expect(await this.#answer("pubrel", messageId!)).toBe(0);
+    this.send({ cmd: "pubcomp", messageId: messageId! });
   }
 
   end(): void {
@@ -221,7 +233,7 @@ export class Client {
     const packet = await this.next("a PUBLISH");
     expect(packet.cmd).toBe("publish");
     const message = packet as Message;
-    this.acknowledge(message);
+    await this.acknowledge(message);
     return message;
   }
 

@@ -62,13 +62,6 @@ describe("what a client may not send", () => {
     expect(client.closed).toBe(1009);
   });
 
-  test("[MQTT-3.2.2-11] PUBLISH above Maximum QoS is 0x9B", () => {
-    const { world, client } = connected();
-    client.publish("t", "x", { qos: 2 });
-    world.settle();
-    expect(reason(client)).toBe(0x9b);
-  });
-
   test("[MQTT-3.14.4-2] nothing is read after DISCONNECT", () => {
     const { world, client } = connected();
     const watcher = world.connected("watcher");

@@ -58,10 +58,15 @@ describe("what a subscriber gets", () => {
   });
 
   test.each([
+    [0, 0, 0],
     [0, 1, 0],
+    [0, 2, 0],
     [1, 0, 0],
     [1, 1, 1],
-    [0, 0, 0],
+    [1, 2, 1],
+    [2, 0, 0],
+    [2, 1, 1],
+    [2, 2, 2],
   ] as const)(
     "[MQTT-3.8.4-8] published with QoS %i and granted %i, it is delivered with %i",
     (published, granted, delivered) => {

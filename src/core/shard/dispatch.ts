@@ -1,0 +1,102 @@
+/**
+ * A message's way from its publisher to everybody who is here: into the log if somebody wants it kept, among the
+ * retained if it says so, and out at once to every session that can have it now. Who cannot falls behind, and the pump
+ * reads it from the log later.
+ */
+
+import type { Message } from "../../mqtt/message.ts";
+import type { Attendance } from "./attendance.ts";
+import { deliveredQos, encodeDelivery } from "./delivery.ts";
+import type { Fanout, Plan } from "./fanout.ts";
+import type { Grace } from "./grace.ts";
+import type { Log } from "./log.ts";
+import type { Outbox } from "./outlet.ts";
+import type { Pump } from "./pump.ts";
+import type { Retained } from "./retained.ts";
+
+export interface DispatchHost {
+  /** Something is to be saved at the next checkpoint. */
+  unsaved(now: number): void;
+  /** What a session's link remembers is out of date. */
+  touch(attendance: Attendance, now: number): void;
+  /** A session has fallen behind. */
+  behind(attendance: Attendance): void;
+  /** A QoS 0 message was dropped for a session that does not take what is under way to it. */
+  dropped(): void;
+}
+
+interface Parts {
+  readonly log: Log;
+  readonly retained: Retained;
+  readonly fanout: Fanout;
+  readonly outbox: Outbox;
+  readonly pump: Pump;
+  readonly grace: Grace;
+}
+
+export class Dispatch {
+  readonly #parts: Parts;
+  readonly #host: DispatchHost;
+  readonly #backlogBytesMax: number;
+
+  constructor(parts: Parts, host: DispatchHost, backlogBytesMax: number) {
+    this.#parts = parts;
+    this.#host = host;
+    this.#backlogBytesMax = backlogBytesMax;
+  }
+
+  publish(message: Message, now: number): void {
+    const { fanout, outbox, pump } = this.#parts;
+    const plan = fanout.plan(message.topic);
+    const offset = this.#keep(message, plan, now);
+    // Equal packets are encoded once, and are one array: the outbox knows by it that they are equal.
+    const packets = new Array<Uint8Array | undefined>(plan.encodings);
+    for (const { attendance, encoding, terms: everyones, ownTerms } of plan.recipients) {
+      const own = ownTerms !== everyones && attendance.session === message.publisher;
+      const terms = own ? ownTerms : everyones;
+      if (!terms) continue;
+      const qos = deliveredQos(message, terms);
+      if (qos > 0 ? !this.#isCurrent(attendance, offset!, now) : !this.#takesQos0(attendance)) continue;
+      const packet = own
+        ? encodeDelivery(outbox.arena, message, terms, attendance.mqttVersion, false, now)
+        : (packets[encoding] ??= encodeDelivery(outbox.arena, message, terms, attendance.mqttVersion, false, now));
+      if (!packet || packet.length > attendance.packetBytesMax) continue; // [MQTT-3.1.2-25]
+      if (qos === 0) {
+        outbox.share(attendance.outlet!, packet);
+      } else {
+        this.#host.touch(attendance, now);
+        pump.deliver(attendance, outbox.arena.copy(packet), message.topicUtf8.length, offset!, 0);
+      }
+    }
+  }
+
+  /** Puts a message into the log and among the retained, if it belongs there. Returns its offset if it has one. */
+  #keep(message: Message, plan: Plan, now: number): number | undefined {
+    const { log, retained, grace } = this.#parts;
+    const logged = message.qos > 0 && (grace.recovering(now) || plan.recipients.some(({ terms }) => terms.qos > 0));
+    if (!logged && !message.retain) return undefined;
+    const offset = log.issue();
+    if (logged) log.append(offset, message);
+    if (message.retain) retained.set(offset, message);
+    this.#host.unsaved(now);
+    return offset;
+  }
+
+  /** True when a session that had everything before `offset` can be sent it now; otherwise it falls behind. */
+  #isCurrent(attendance: Attendance, offset: number, now: number): boolean {
+    if (attendance.behind === undefined) {
+      if (this.#parts.pump.ready(attendance)) return true;
+      attendance.behind = offset - 1;
+      this.#host.touch(attendance, now);
+    }
+    this.#host.behind(attendance);
+    return false;
+  }
+
+  #takesQos0({ outlet }: Attendance): boolean {
+    if (!outlet) return false;
+    if (outlet.backlogBytes < this.#backlogBytesMax) return true;
+    this.#host.dropped();
+    return false;
+  }
+}
