@@ -318,6 +318,17 @@ describe("QoS 2 from a client", () => {
     },
   );
 
+  test.each([false, true])("[MQTT-4.3.3-6] a PUBLISH after its PUBREL is a protocol error, DUP %s", (dup) => {
+    const { world, client, watcher } = publishing();
+    client.publish("t/1", "x", { qos: 2, messageId: 7 });
+    world.settle();
+    client.send({ cmd: "pubrel", messageId: 7 });
+    client.publish("t/1", "y", { qos: 2, messageId: 7, dup });
+    world.settle();
+    expect(reason(client)).toBe(0x82);
+    expect(watcher.payloads).toEqual(["x"]);
+  });
+
   test("[MQTT-2.2.1-4] QoS 2 with the id of a QoS 1 message that is under way is a protocol error", () => {
     const { world, client } = publishing();
     client.publish("t/1", "x", { qos: 1, messageId: 7 });

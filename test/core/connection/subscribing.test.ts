@@ -123,6 +123,27 @@ describe("SUBSCRIBE", () => {
   });
 });
 
+describe("SUBSCRIBE again on lower terms", () => {
+  test("[MQTT-3.8.4-4] waits until what the log owes has come, and is then granted", () => {
+    const { world, client } = connected({ shards: 1, limits: { inflightMax: 1 } });
+    const publisher = world.connected("publisher");
+    client.acknowledges = false;
+    client.subscribe("t", 1);
+    world.settle();
+    for (const payload of ["1", "2"]) publisher.publish("t", payload, { qos: 1 });
+    world.settle();
+    client.subscribe("t", 0);
+    world.settle();
+    expect(client.all("suback")).toHaveLength(1);
+    for (let i = 0; i < 2; i++) {
+      client.puback(client.last("publish")!.messageId!);
+      world.settle();
+    }
+    expect(client.all("publish").map(({ qos, payload }) => `${qos} ${payload!.toString()}`)).toEqual(["1 1", "1 2"]);
+    expect(client.last("suback")!.granted).toEqual([0]);
+  });
+});
+
 describe("UNSUBSCRIBE", () => {
   test("[MQTT-3.11.3-2] it is answered with a code for every filter: 0x00, or 0x11 if there was none", () => {
     const { world, client } = connected();
@@ -155,6 +176,18 @@ describe("UNSUBSCRIBE", () => {
     client.puback(client.last("publish")!.messageId!);
     world.settle();
     expect(client.closed).toBeUndefined();
+  });
+
+  test("[v3 MQTT-4.8.0-2] before MQTT 5 a shard that does not confirm within 10 s closes the connection", () => {
+    const { world, client } = connected({ shards: 1 }, 4);
+    client.subscribe("t");
+    world.settle();
+    client.driver.barred.add(0);
+    world.link(client, 0).drop();
+    client.unsubscribe("t");
+    world.advance(CONFIRM_MS + 100);
+    expect(client.last("unsuback")).toBeUndefined();
+    expect(client.closed).toBe(1013);
   });
 
   test("links: a shard that does not confirm within 10 s is 0x80, and is told when it is back", () => {
