@@ -64,12 +64,11 @@ describe("CONNACK", () => {
     );
   });
 
-  test("announces Maximum QoS 1 and no shared subscriptions, and leaves out what is a default [MQTT-3.2.2-9]", async () => {
+  test("announces that there are no shared subscriptions, and leaves out what is a default [MQTT §3.2.2.3]", async () => {
     const client = await Client.open(use.broker);
     const { properties } = await client.connect({ keepalive: 10 });
     expect(Object.keys(properties!).toSorted()).toEqual([
       "maximumPacketSize",
-      "maximumQoS",
       "receiveMaximum",
       "sharedSubscriptionAvailable",
       "topicAliasMaximum",
