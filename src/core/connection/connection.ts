@@ -25,7 +25,7 @@ import {
   encodeSuback,
   encodeUnsuback,
 } from "../../mqtt/codec.ts";
-import { checkFixedHeader, FrameReader } from "../../mqtt/frame.ts";
+import { checkFixedHeader, FrameReader, readPingreq } from "../../mqtt/frame.ts";
 import { PacketType, PINGRESP } from "../../mqtt/packet.ts";
 import { readPublish } from "../../mqtt/publish.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
@@ -50,6 +50,7 @@ import { Subscribing } from "./subscribing.ts";
 export const FLUSH_MS = 2_000;
 /** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
 const CONNECT_FIRST_BYTE = PacketType.CONNECT << 4;
+
 export interface ConnectionConfig {
   readonly limits: Limits;
   readonly settings: Settings;
@@ -276,7 +277,7 @@ export class Connection {
         this.#subscribing!.unsubscribe(decodeUnsubscribe(reader, version), now);
         return;
       case PacketType.PINGREQ:
-        if (reader.end !== reader.body) throw new MqttError(Reason.MalformedPacket, "PINGREQ with a body");
+        readPingreq(reader);
         this.output.push(PINGRESP);
         return;
       case PacketType.DISCONNECT:

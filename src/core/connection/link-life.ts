@@ -14,9 +14,9 @@ import type { Effect, LinkName } from "./effects.ts";
 /** An object that cannot be reached for longer than this is given up. */
 export const GIVE_UP_MS = 30_000;
 /** From asking for a link until the object's answer to the hello; a longer silence counts as a broken link. */
-export const ATTACH_MS = 10_000;
+const ATTACH_MS = 10_000;
 /** The ping proves to both ends that the other one is there, and wakes nobody. */
-export const PING_MS = 240_000;
+const PING_MS = 240_000;
 
 const DELAY_FIRST_MS = 50;
 const DELAY_MAX_MS = 2_000;

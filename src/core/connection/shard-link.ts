@@ -9,6 +9,12 @@ import type { AttachedSubscription, InflightRecord, Scan, SubscriptionRecord } f
 import * as records from "../../link/records.ts";
 import type { LinkLife } from "./link-life.ts";
 
+/** What every shard is told of the connection. */
+export type Identity = Pick<
+  records.HelloRecord,
+  "shards" | "depth" | "tenant" | "session" | "generation" | "epoch" | "mqttVersion" | "packetBytesMax"
+>;
+
 /** A confirmed subscription; `scan` moves as its retained messages arrive. */
 export interface KnownSubscription extends AttachedSubscription {
   scan: Scan | undefined;
@@ -72,12 +78,7 @@ export class ShardLink {
   }
 
   /** Says hello, then again everything that an earlier link may have lost, then what waited. */
-  greet(
-    hello: Pick<
-      records.HelloRecord,
-      "shards" | "depth" | "tenant" | "session" | "generation" | "epoch" | "mqttVersion" | "packetBytesMax" | "grants"
-    >,
-  ): void {
+  greet(hello: Identity & Pick<records.HelloRecord, "grants">): void {
     const to = this.batch.records;
     this.batch.reset();
     this.asked = false;

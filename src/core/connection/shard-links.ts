@@ -1,23 +1,17 @@
 /** The links of one connection to its shards, and the window of deliveries that they share. */
 
-import type { ConnectionBound, HelloRecord } from "../../link/records.ts";
+import type { ConnectionBound } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import { LinkFormatError } from "../../link/bytes.ts";
 import type { Effect } from "./effects.ts";
 import type { LinkLife } from "./link-life.ts";
-import { ShardLink } from "./shard-link.ts";
+import { type Identity, ShardLink } from "./shard-link.ts";
 import { Window, type WindowChange } from "./window.ts";
 
 /** A client that reads slower than we write has taken "enough" when no more than this is waiting for it. */
-export const CLIENT_BUFFER_LOW_BYTES = 64 * 1024;
+const CLIENT_BUFFER_LOW_BYTES = 64 * 1024;
 /** How often a full client buffer is looked at again; the platform has no event for it. */
 const BUFFER_POLL_MS = 20;
-
-/** What every shard is told of the connection. */
-export type Identity = Pick<
-  HelloRecord,
-  "shards" | "depth" | "tenant" | "session" | "generation" | "epoch" | "mqttVersion" | "packetBytesMax"
->;
 
 export interface ShardLinksHost {
   readonly effects: Effect[];

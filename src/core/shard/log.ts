@@ -16,7 +16,7 @@ import type { Message } from "../../mqtt/message.ts";
 /** Offsets reserved with one row written. */
 export const RESERVATION = 2 ** 20;
 /** A row holds at most 2 MB. */
-export const BATCH_BYTES_MAX = 1_900_000;
+const BATCH_BYTES_MAX = 1_900_000;
 /** Batches read from the store and kept decoded, for sessions that read at about the same place. */
 const DECODED_BATCHES = 4;
 

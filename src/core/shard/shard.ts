@@ -33,7 +33,7 @@ import { SubscriptionTree } from "./subscription-tree.ts";
 /** How long a change may stay unsaved in memory, and so how long an idle object stays awake for it. */
 export const CHECKPOINT_MS = 1_000;
 /** What a link's socket may remember; a session with more says hello again when the object wakes. */
-export const REMEMBERED_BYTES_MAX = 1024;
+const REMEMBERED_BYTES_MAX = 1024;
 /** A session object asks again about a will for far less long than this. */
 const WILL_DONE_KEPT_MS = 24 * 3600 * 1000;
 
