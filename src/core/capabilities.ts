@@ -5,8 +5,6 @@ export interface Capabilities {
   /** A PUBLISH above it is refused with 0x9B [MQTT-3.2.2-11]; a SUBSCRIBE above it is granted this [MQTT-3.2.2-9]. */
   readonly maximumQos: 0 | 1 | 2;
   readonly sharedSubscriptions: boolean;
-  /** Longest time that a session outlives its connection. */
-  readonly sessionExpirySecondsMax: number;
   /** Topic aliases that a client may use towards us. */
   readonly topicAliasMaximum: number;
 }
@@ -14,6 +12,5 @@ export interface Capabilities {
 export const CAPABILITIES: Capabilities = Object.freeze({
   maximumQos: 2,
   sharedSubscriptions: false,
-  sessionExpirySecondsMax: 0,
   topicAliasMaximum: 32,
 });

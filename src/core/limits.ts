@@ -21,8 +21,18 @@ export interface Limits {
   readonly unansweredBytesMax: number;
   /** Bytes that a shard may have under way to one connection; QoS 0 beyond it is dropped and counted. */
   readonly deliveryBacklogBytesMax: number;
+  /** Longest time that a session outlives its connection; what a client before MQTT 5 gets that wants its session kept. */
+  readonly sessionExpirySecondsMax: number;
+  /** Messages that wait in one shard for one session; of more the newest are delivered when it comes back. */
+  readonly queueMessagesMax: number;
+  /** Payload, topic and property bytes of them. */
+  readonly queueBytesMax: number;
+  /** How long a message waits. */
+  readonly queueSecondsMax: number;
   /** Bytes of a shard's log; beyond it the oldest batches go, and every message that a session so loses is counted. */
   readonly logBytesMax: number;
+  /** Bytes of a shard's database; beyond it nothing more is stored, and QoS > 0 is refused. An object has 10 GB. */
+  readonly shardBytesMax: number;
   /** Links that one shard accepts (the platform allows 32,768 sockets an object). */
   readonly shardLinksMax: number;
 }
@@ -40,7 +50,12 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   linkBacklogBytesMax: 4 * 1024 * 1024,
   unansweredBytesMax: 16 * 1024 * 1024,
   deliveryBacklogBytesMax: 1024 * 1024,
-  logBytesMax: 256 * 1024 * 1024,
+  sessionExpirySecondsMax: 90 * 24 * 3600,
+  queueMessagesMax: 100_000,
+  queueBytesMax: 256 * 1024 * 1024,
+  queueSecondsMax: 14 * 24 * 3600,
+  logBytesMax: 1024 * 1024 * 1024,
+  shardBytesMax: 4 * 1024 * 1024 * 1024,
   shardLinksMax: 30_000,
 });
 

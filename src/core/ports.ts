@@ -26,6 +26,8 @@ export interface Sql {
   run(query: string, ...parameters: SqlValue[]): void;
   /** Runs `body` so that all of its writes are kept, or none of them when it throws. May be nested. */
   transaction<T>(body: () => T): T;
+  /** Bytes that the database occupies, free pages included. */
+  readonly bytes: number;
   /** Removes every table and row. The schema must be created again before the next use. */
   wipe(): void;
 }

@@ -30,6 +30,7 @@ export const Kind = {
   Bye: 0x09,
   Echoed: 0x0a,
   Release: 0x0b,
+  Received: 0x0c,
   // shard → connection
   Attached: 0x81,
   Taken: 0x82,
@@ -43,12 +44,15 @@ export const Kind = {
   Ask: 0x8a,
   Echo: 0x8b,
   Released: 0x8c,
+  Recorded: 0x8d,
   // connection → session object
   Connect: 0x21,
   End: 0x22,
+  Keep: 0x23,
   // session object → connection
   Welcome: 0xa1,
   Ended: 0xa2,
+  Kept: 0xa3,
   // any object → connection
   Refused: 0xff,
 } as const;
@@ -74,13 +78,20 @@ export interface SubscriptionRecord {
   readonly identifier: number;
 }
 
-/** A subscription that a shard confirmed before the link broke. */
-export interface AttachedSubscription extends SubscriptionRecord {
+/** Where a subscription stands in its shard. */
+export interface SubscriptionPlace {
   /** Log offset from which the subscription counts: entries up to it are not its own. */
   readonly start: number;
   /** Where the sending of its retained messages stands; undefined means that all were sent. */
   readonly scan: Scan | undefined;
 }
+
+/** A subscription that a shard confirmed before the link broke. */
+export type AttachedSubscription = SubscriptionRecord & SubscriptionPlace;
+
+/** A subscription as a hello names it; without `start` only the shard knows its place, from an earlier connection. */
+export type GreetedSubscription = SubscriptionRecord &
+  Omit<SubscriptionPlace, "start"> & { readonly start: number | undefined };
 
 /** A place in the retained messages of a shard, which are in the order of their offsets. */
 export interface Scan {
@@ -90,6 +101,17 @@ export interface Scan {
   readonly upTo: number;
 }
 
+/** How far a delivery has come. The numbers are stored. */
+export const Phase = {
+  /** It was written to the client's present socket. */
+  Sent: 0,
+  /** The client has received it, as QoS 2 says it, and is to be sent PUBREL, never PUBLISH again [MQTT-4.3.3-6]. */
+  Received: 1,
+  /** It was sent in an earlier connection of the session, and has to be sent again in this one [MQTT-4.4.0-1]. */
+  Unsent: 2,
+} as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
 /** A QoS > 0 delivery that was written to the client and is not acknowledged. */
 export interface InflightRecord {
   readonly packetId: number;
@@ -97,6 +119,10 @@ export interface InflightRecord {
   readonly offset: number;
   /** 0 for a message of the log, else the number of the subscription whose retained messages it belongs to. */
   readonly source: number;
+  readonly qos: 1 | 2;
+  /** RETAIN of its PUBLISH. */
+  readonly retain: boolean;
+  phase: Phase;
 }
 
 /** First record of a link to a shard, and all that a shard needs to go on where another link or incarnation ended. */
@@ -114,10 +140,15 @@ export interface HelloRecord extends Fence {
   readonly mqttVersion: 3 | 4 | 5;
   /** The client's Maximum Packet Size. */
   readonly packetBytesMax: number;
-  /** Highest log offset received from this shard; undefined on the first link, which starts at the log's head. */
+  /** The session outlives its connections, and so does what the shard knows of it. */
+  readonly persistent: boolean;
+  /**
+   * Highest log offset received from this shard. Undefined on the first link, which starts at the log's head, or where an
+   * earlier connection of the session has left off.
+   */
   readonly cursor: number | undefined;
   readonly grants: number;
-  readonly subscriptions: readonly AttachedSubscription[];
+  readonly subscriptions: readonly GreetedSubscription[];
   readonly inflight: readonly InflightRecord[];
 }
 
@@ -132,15 +163,59 @@ export interface ConnectRecord {
   readonly connection: string;
   readonly link: number;
   readonly cleanStart: boolean;
+  /** How long the session outlives this connection; 0: not at all, {@link FOR_EVER}: until it is ended. */
+  readonly expirySeconds: number;
   /** Set when the connection was welcomed before: its link broke, its client did not. */
   readonly reattach: Fence | undefined;
   readonly will: Message | undefined;
+  readonly willDelaySeconds: number;
 }
+
+/** What is to be kept of a session that outlives its connection, beside what is kept already. */
+export interface KeepRecord {
+  readonly kind: typeof Kind.Keep;
+  readonly request: number;
+  /** Subscriptions, in the place of those with the same filter. */
+  readonly put: readonly SubscriptionRecord[];
+  /** Filters that are no longer subscribed to. */
+  readonly remove: readonly string[];
+  /** Shards that will hold state of the session. */
+  readonly shards: readonly number[];
+}
+
+/** The session object took a connection in. */
+export interface WelcomeRecord extends Fence {
+  readonly kind: typeof Kind.Welcome;
+  readonly version: number;
+  readonly sessionPresent: boolean;
+  /** The session outlives this connection, or outlived an earlier one. */
+  readonly persistent: boolean;
+  /** What is kept of the session; empty on a link that comes back. */
+  readonly shards: readonly number[];
+  readonly subscriptions: readonly SubscriptionRecord[];
+}
+
+/** A shard took a session in. */
+export interface AttachedRecord {
+  readonly kind: typeof Kind.Attached;
+  readonly version: number;
+  /** Offset up to which the log was delivered. */
+  readonly cursor: number;
+  /** Places of the subscriptions that the hello named without one, by their numbers. */
+  readonly places: readonly (SubscriptionPlace & { readonly number: number })[];
+  /** What earlier connections left unacknowledged, in the order in which it was sent. */
+  readonly inflight: readonly InflightRecord[];
+  /** QoS 2 packet ids of the client that are taken and not released. */
+  readonly received: readonly number[];
+}
+
+/** A Session Expiry Interval that never passes [MQTT §3.1.2.11.2]. */
+export const FOR_EVER = 0xffff_ffff;
 
 export type ShardBound =
   | HelloRecord
   | { readonly kind: typeof Kind.Publish; readonly packetId: number; readonly body: MessageBody }
-  | { readonly kind: typeof Kind.Ack | typeof Kind.Release; readonly packetId: number }
+  | { readonly kind: typeof Kind.Ack | typeof Kind.Release | typeof Kind.Received; readonly packetId: number }
   | {
       readonly kind: typeof Kind.Subscribe;
       readonly request: number;
@@ -153,10 +228,13 @@ export type ShardBound =
   | { readonly kind: typeof Kind.Bye }
   | { readonly kind: typeof Kind.Echoed };
 
-export type SessionBound = ConnectRecord | { readonly kind: typeof Kind.End; readonly publishWill: boolean };
+export type SessionBound =
+  | ConnectRecord
+  | KeepRecord
+  | { readonly kind: typeof Kind.End; readonly publishWill: boolean; readonly expirySeconds: number };
 
 export type ConnectionBound =
-  | { readonly kind: typeof Kind.Attached; readonly version: number; readonly head: number }
+  | AttachedRecord
   | { readonly kind: typeof Kind.Taken }
   | { readonly kind: typeof Kind.Published; readonly packetId: number; readonly reason: Reason }
   | {
@@ -170,10 +248,11 @@ export type ConnectionBound =
   | { readonly kind: typeof Kind.Scanned; readonly number: number; readonly after: number | undefined }
   | { readonly kind: typeof Kind.Hungry }
   | { readonly kind: typeof Kind.Returned; readonly count: number }
-  | { readonly kind: typeof Kind.Released; readonly packetId: number }
+  | { readonly kind: typeof Kind.Released | typeof Kind.Recorded; readonly packetId: number }
   | { readonly kind: typeof Kind.Ask }
   | { readonly kind: typeof Kind.Echo }
-  | ({ readonly kind: typeof Kind.Welcome; readonly version: number; readonly sessionPresent: boolean } & Fence)
+  | WelcomeRecord
+  | { readonly kind: typeof Kind.Kept; readonly request: number }
   | { readonly kind: typeof Kind.Ended }
   | { readonly kind: typeof Kind.Refused; readonly reason: Reason };
 
@@ -187,6 +266,17 @@ const FLAG_NO_LOCAL = 0b0000_0100;
 const FLAG_RETAIN_AS_PUBLISHED = 0b0000_1000;
 const FLAG_RETAIN_HANDLING_SHIFT = 4;
 const FLAG_SCANNING = 0b0100_0000;
+const FLAG_PLACE_UNKNOWN = 0b1000_0000;
+
+const HELLO_CURSOR = 0b01;
+const HELLO_PERSISTENT = 0b10;
+
+const CONNECT_CLEAN_START = 0b001;
+const CONNECT_REATTACH = 0b010;
+const CONNECT_WILL = 0b100;
+
+const WELCOME_PRESENT = 0b01;
+const WELCOME_PERSISTENT = 0b10;
 
 /** Writes what the connection sends before anything else, in the layout that every version of the link can read. */
 export function writeHello(to: ByteWriter, hello: Omit<HelloRecord, "kind">): void {
@@ -194,18 +284,18 @@ export function writeHello(to: ByteWriter, hello: Omit<HelloRecord, "kind">): vo
   to.string(hello.tenant).string(hello.session);
   to.u48(hello.generation).u48(hello.epoch).u32(hello.link);
   to.u8(hello.mqttVersion).u32(hello.packetBytesMax);
-  to.u8(hello.cursor === undefined ? 0 : 1)
+  to.u8((hello.cursor === undefined ? 0 : HELLO_CURSOR) | (hello.persistent ? HELLO_PERSISTENT : 0))
     .u48(hello.cursor ?? 0)
     .u16(hello.grants);
   to.u32(hello.subscriptions.length);
   for (const subscription of hello.subscriptions) {
-    const scanning = subscription.scan !== undefined;
-    writeSubscription(to, subscription, scanning ? FLAG_SCANNING : 0);
-    to.u48(subscription.start);
-    if (subscription.scan) to.u48(subscription.scan.after).u48(subscription.scan.upTo);
+    const { start, scan } = subscription;
+    writeSubscription(to, subscription, start === undefined ? FLAG_PLACE_UNKNOWN : scan ? FLAG_SCANNING : 0);
+    if (start === undefined) continue;
+    to.u48(start);
+    if (scan) writeScan(to, scan);
   }
-  to.u16(hello.inflight.length);
-  for (const delivery of hello.inflight) writeInflight(to, delivery);
+  writeInflights(to, hello.inflight);
 }
 
 export function writePublish(to: ByteWriter, packetId: number, body: MessageBody): void {
@@ -225,14 +315,22 @@ export function writeReleased(to: ByteWriter, packetId: number): void {
   to.u8(Kind.Released).u16(packetId);
 }
 
+export function writeReceived(to: ByteWriter, packetId: number): void {
+  to.u8(Kind.Received).u16(packetId);
+}
+
+export function writeRecorded(to: ByteWriter, packetId: number): void {
+  to.u8(Kind.Recorded).u16(packetId);
+}
+
 export function writeSubscribe(to: ByteWriter, request: number, subscriptions: readonly SubscriptionRecord[]): void {
-  to.u8(Kind.Subscribe).u32(request).u32(subscriptions.length);
-  for (const subscription of subscriptions) writeSubscription(to, subscription, 0);
+  to.u8(Kind.Subscribe).u32(request);
+  writeSubscriptions(to, subscriptions);
 }
 
 export function writeUnsubscribe(to: ByteWriter, request: number, filters: readonly string[]): void {
-  to.u8(Kind.Unsubscribe).u32(request).u32(filters.length);
-  for (const filter of filters) to.string(filter);
+  to.u8(Kind.Unsubscribe).u32(request);
+  writeStrings(to, filters);
 }
 
 export function writeGrant(to: ByteWriter, count: number): void {
@@ -255,8 +353,16 @@ export function writeEchoed(to: ByteWriter): void {
   to.u8(Kind.Echoed);
 }
 
-export function writeAttached(to: ByteWriter, version: number, head: number): void {
-  to.u8(Kind.Attached).u8(version).u48(head);
+export function writeAttached(to: ByteWriter, attached: Omit<AttachedRecord, "kind">): void {
+  to.u8(Kind.Attached).u8(attached.version).u48(attached.cursor).u32(attached.places.length);
+  for (const { number, start, scan } of attached.places) {
+    to.u32(number)
+      .u48(start)
+      .u8(scan ? 1 : 0);
+    if (scan) writeScan(to, scan);
+  }
+  writeInflights(to, attached.inflight);
+  writeNumbers(to, attached.received);
 }
 
 export function writeTaken(to: ByteWriter): void {
@@ -310,21 +416,36 @@ export function writeEcho(to: ByteWriter): void {
 export function writeConnect(to: ByteWriter, connect: Omit<ConnectRecord, "kind">): void {
   to.u8(Kind.Connect).u8(connect.versionMin).u8(connect.versionMax);
   to.string(connect.tenant).string(connect.session).string(connect.connection).u32(connect.link);
-  to.u8((connect.cleanStart ? 1 : 0) | (connect.reattach ? 2 : 0) | (connect.will ? 4 : 0));
-  to.u48(connect.reattach?.generation ?? 0).u48(connect.reattach?.epoch ?? 0);
-  if (connect.will) writeMessage(to, connect.will);
+  const { cleanStart, reattach, will } = connect;
+  to.u8((cleanStart ? CONNECT_CLEAN_START : 0) | (reattach ? CONNECT_REATTACH : 0) | (will ? CONNECT_WILL : 0));
+  to.u48(reattach?.generation ?? 0).u48(reattach?.epoch ?? 0);
+  to.u32(connect.expirySeconds).u32(connect.willDelaySeconds);
+  if (will) writeMessage(to, will);
 }
 
-export function writeEnd(to: ByteWriter, publishWill: boolean): void {
-  to.u8(Kind.End).u8(publishWill ? 1 : 0);
+/** @param expirySeconds how long the session outlives the connection, as DISCONNECT may have changed it */
+export function writeEnd(to: ByteWriter, publishWill: boolean, expirySeconds: number): void {
+  to.u8(Kind.End)
+    .u8(publishWill ? 1 : 0)
+    .u32(expirySeconds);
 }
 
-export function writeWelcome(to: ByteWriter, version: number, fence: Fence, sessionPresent: boolean): void {
-  to.u8(Kind.Welcome)
-    .u8(version)
-    .u48(fence.generation)
-    .u48(fence.epoch)
-    .u8(sessionPresent ? 1 : 0);
+export function writeKeep(to: ByteWriter, keep: Omit<KeepRecord, "kind">): void {
+  to.u8(Kind.Keep).u32(keep.request);
+  writeSubscriptions(to, keep.put);
+  writeStrings(to, keep.remove);
+  writeNumbers(to, keep.shards);
+}
+
+export function writeKept(to: ByteWriter, request: number): void {
+  to.u8(Kind.Kept).u32(request);
+}
+
+export function writeWelcome(to: ByteWriter, welcome: Omit<WelcomeRecord, "kind">): void {
+  to.u8(Kind.Welcome).u8(welcome.version).u48(welcome.generation).u48(welcome.epoch);
+  to.u8((welcome.sessionPresent ? WELCOME_PRESENT : 0) | (welcome.persistent ? WELCOME_PERSISTENT : 0));
+  writeNumbers(to, welcome.shards);
+  writeSubscriptions(to, welcome.subscriptions);
 }
 
 export function writeEnded(to: ByteWriter): void {
@@ -352,6 +473,8 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Ack:
     case Kind.Release:
     case Kind.Released:
+    case Kind.Received:
+    case Kind.Recorded:
       return { kind, packetId: from.u16() };
     case Kind.Taken:
     case Kind.Drained:
@@ -369,9 +492,9 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Returned:
       return { kind, count: from.u16() };
     case Kind.Subscribe:
-      return { kind, request: from.u32(), subscriptions: readMany(from.u32(), () => readSubscription(from)) };
+      return { kind, request: from.u32(), subscriptions: readSubscriptions(from) };
     case Kind.Unsubscribe:
-      return { kind, request: from.u32(), filters: readMany(from.u32(), () => from.string()) };
+      return { kind, request: from.u32(), filters: readStrings(from) };
     case Kind.Subscribed:
       return { kind, request: from.u32(), start: from.u48(), codes: from.bytes32() };
     case Kind.Unsubscribed:
@@ -379,15 +502,25 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Scanned:
       return { kind, number: from.u32(), after: readOptional(from.u8() === 1, from.u48()) };
     case Kind.Attached:
-      return { kind, version: from.u8(), head: from.u48() };
+      return readAttached(from);
     case Kind.Hello:
       return readHello(from);
     case Kind.Connect:
       return readConnect(from);
     case Kind.End:
-      return { kind, publishWill: from.u8() === 1 };
+      return { kind, publishWill: from.u8() === 1, expirySeconds: from.u32() };
+    case Kind.Keep:
+      return {
+        kind,
+        request: from.u32(),
+        put: readSubscriptions(from),
+        remove: readStrings(from),
+        shards: readNumbers(from),
+      };
+    case Kind.Kept:
+      return { kind, request: from.u32() };
     case Kind.Welcome:
-      return { kind, version: from.u8(), generation: from.u48(), epoch: from.u48(), sessionPresent: from.u8() === 1 };
+      return readWelcome(from);
     case Kind.Refused:
       return { kind, reason: from.u8() as Reason };
     default:
@@ -396,7 +529,7 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
 }
 
 function readHello(from: ByteReader): HelloRecord {
-  return {
+  const hello = {
     kind: Kind.Hello,
     versionMin: from.u8(),
     versionMax: from.u8(),
@@ -409,75 +542,180 @@ function readHello(from: ByteReader): HelloRecord {
     link: from.u32(),
     mqttVersion: from.u8() as 3 | 4 | 5,
     packetBytesMax: from.u32(),
-    cursor: readOptional(from.u8() === 1, from.u48()),
+  };
+  const flags = from.u8();
+  return {
+    ...hello,
+    persistent: (flags & HELLO_PERSISTENT) !== 0,
+    cursor: readOptional((flags & HELLO_CURSOR) !== 0, from.u48()),
     grants: from.u16(),
     subscriptions: readMany(from.u32(), () => {
-      const { scanning, ...subscription } = readSubscription(from);
+      const { flags: extra, ...subscription } = readSubscription(from);
+      if (extra & FLAG_PLACE_UNKNOWN) return { ...subscription, start: undefined, scan: undefined };
       const start = from.u48();
-      return { ...subscription, start, scan: scanning ? { after: from.u48(), upTo: from.u48() } : undefined };
+      return { ...subscription, start, scan: extra & FLAG_SCANNING ? readScan(from) : undefined };
     }),
-    inflight: readMany(from.u16(), () => readInflight(from)),
+    inflight: readInflights(from),
+  };
+}
+
+function readAttached(from: ByteReader): AttachedRecord {
+  return {
+    kind: Kind.Attached,
+    version: from.u8(),
+    cursor: from.u48(),
+    places: readMany(from.u32(), () => {
+      const number = from.u32();
+      const start = from.u48();
+      return { number, start, scan: from.u8() === 1 ? readScan(from) : undefined };
+    }),
+    inflight: readInflights(from),
+    received: readNumbers(from),
   };
 }
 
 function readConnect(from: ByteReader): ConnectRecord {
-  const versionMin = from.u8();
-  const versionMax = from.u8();
-  const tenant = from.string();
-  const session = from.string();
-  const connection = from.string();
-  const link = from.u32();
+  const connect = {
+    kind: Kind.Connect,
+    versionMin: from.u8(),
+    versionMax: from.u8(),
+    tenant: from.string(),
+    session: from.string(),
+    connection: from.string(),
+    link: from.u32(),
+  };
   const flags = from.u8();
   const fence = { generation: from.u48(), epoch: from.u48() };
   return {
-    kind: Kind.Connect,
-    versionMin,
-    versionMax,
-    tenant,
-    session,
-    connection,
-    link,
-    cleanStart: (flags & 1) !== 0,
-    reattach: readOptional((flags & 2) !== 0, fence),
-    will: flags & 4 ? readMessage(from) : undefined,
+    ...connect,
+    cleanStart: (flags & CONNECT_CLEAN_START) !== 0,
+    reattach: readOptional((flags & CONNECT_REATTACH) !== 0, fence),
+    expirySeconds: from.u32(),
+    willDelaySeconds: from.u32(),
+    will: flags & CONNECT_WILL ? readMessage(from) : undefined,
   };
 }
 
-const INFLIGHT_BYTES = 2 + 6 + 4;
-
-function writeInflight(to: ByteWriter, delivery: InflightRecord): void {
-  to.u16(delivery.packetId).u48(delivery.offset).u32(delivery.source);
+function readWelcome(from: ByteReader): WelcomeRecord {
+  const welcome = { kind: Kind.Welcome, version: from.u8(), generation: from.u48(), epoch: from.u48() };
+  const flags = from.u8();
+  return {
+    ...welcome,
+    sessionPresent: (flags & WELCOME_PRESENT) !== 0,
+    persistent: (flags & WELCOME_PERSISTENT) !== 0,
+    shards: readNumbers(from),
+    subscriptions: readSubscriptions(from),
+  };
 }
 
-function readInflight(from: ByteReader): InflightRecord {
-  return { packetId: from.u16(), offset: from.u48(), source: from.u32() };
+const INFLIGHT_BYTES = 2 + 6 + 4 + 1;
+const INFLIGHT_QOS_2 = 0b0001;
+const INFLIGHT_RETAIN = 0b0010;
+const INFLIGHT_PHASE_SHIFT = 2;
+
+export function writeInflight(to: ByteWriter, delivery: InflightRecord): void {
+  const flags = (delivery.qos === 2 ? INFLIGHT_QOS_2 : 0) | (delivery.retain ? INFLIGHT_RETAIN : 0);
+  to.u16(delivery.packetId)
+    .u48(delivery.offset)
+    .u32(delivery.source)
+    .u8(flags | (delivery.phase << INFLIGHT_PHASE_SHIFT));
+}
+
+export function readInflight(from: ByteReader): InflightRecord {
+  const packetId = from.u16();
+  const offset = from.u48();
+  const source = from.u32();
+  const flags = from.u8();
+  return {
+    packetId,
+    offset,
+    source,
+    qos: flags & INFLIGHT_QOS_2 ? 2 : 1,
+    retain: (flags & INFLIGHT_RETAIN) !== 0,
+    phase: (flags >> INFLIGHT_PHASE_SHIFT) as Phase,
+  };
+}
+
+function writeInflights(to: ByteWriter, inflight: readonly InflightRecord[]): void {
+  to.u16(inflight.length);
+  for (const delivery of inflight) writeInflight(to, delivery);
+}
+
+function readInflights(from: ByteReader): InflightRecord[] {
+  return readMany(from.u16(), () => readInflight(from));
+}
+
+export function writeScan(to: ByteWriter, scan: Scan): void {
+  to.u48(scan.after).u48(scan.upTo);
+}
+
+export function readScan(from: ByteReader): Scan {
+  return { after: from.u48(), upTo: from.u48() };
+}
+
+function writeSubscriptions(to: ByteWriter, subscriptions: readonly SubscriptionRecord[]): void {
+  to.u32(subscriptions.length);
+  for (const subscription of subscriptions) writeSubscription(to, subscription, 0);
+}
+
+function readSubscriptions(from: ByteReader): SubscriptionRecord[] {
+  return readMany(from.u32(), () => {
+    const { flags: _, ...subscription } = readSubscription(from);
+    return subscription;
+  });
+}
+
+function writeStrings(to: ByteWriter, strings: readonly string[]): void {
+  to.u32(strings.length);
+  for (const string of strings) to.string(string);
+}
+
+function readStrings(from: ByteReader): string[] {
+  return readMany(from.u32(), () => from.string());
+}
+
+/** Shards or packet ids. */
+function writeNumbers(to: ByteWriter, numbers: readonly number[]): void {
+  to.u16(numbers.length);
+  for (const number of numbers) to.u16(number);
+}
+
+function readNumbers(from: ByteReader): number[] {
+  return readMany(from.u16(), () => from.u16());
 }
 
 function writeSubscription(to: ByteWriter, subscription: SubscriptionRecord, extraFlags: number): void {
-  const options =
-    subscription.qos |
-    (subscription.noLocal ? FLAG_NO_LOCAL : 0) |
-    (subscription.retainAsPublished ? FLAG_RETAIN_AS_PUBLISHED : 0) |
-    (subscription.retainHandling << FLAG_RETAIN_HANDLING_SHIFT);
   to.u32(subscription.number)
     .string(subscription.filter)
-    .u8(options | extraFlags)
+    .u8(subscriptionFlags(subscription) | extraFlags)
     .u32(subscription.identifier);
 }
 
-function readSubscription(from: ByteReader): SubscriptionRecord & { readonly scanning: boolean } {
+function readSubscription(from: ByteReader): SubscriptionRecord & { readonly flags: number } {
   const number = from.u32();
   const filter = from.string();
-  const options = from.u8();
+  const flags = from.u8();
+  return { number, filter, ...readSubscriptionFlags(flags), identifier: from.u32(), flags };
+}
+
+type SubscriptionOptions = Pick<SubscriptionRecord, "qos" | "noLocal" | "retainAsPublished" | "retainHandling">;
+
+/** The options of a subscription as one byte, on links and in rows. */
+export function subscriptionFlags(options: SubscriptionOptions): number {
+  return (
+    options.qos |
+    (options.noLocal ? FLAG_NO_LOCAL : 0) |
+    (options.retainAsPublished ? FLAG_RETAIN_AS_PUBLISHED : 0) |
+    (options.retainHandling << FLAG_RETAIN_HANDLING_SHIFT)
+  );
+}
+
+export function readSubscriptionFlags(flags: number): SubscriptionOptions {
   return {
-    number,
-    filter,
-    qos: (options & FLAG_QOS) as 0 | 1 | 2,
-    noLocal: (options & FLAG_NO_LOCAL) !== 0,
-    retainAsPublished: (options & FLAG_RETAIN_AS_PUBLISHED) !== 0,
-    retainHandling: ((options >> FLAG_RETAIN_HANDLING_SHIFT) & 0b11) as 0 | 1 | 2,
-    identifier: from.u32(),
-    scanning: (options & FLAG_SCANNING) !== 0,
+    qos: (flags & FLAG_QOS) as 0 | 1 | 2,
+    noLocal: (flags & FLAG_NO_LOCAL) !== 0,
+    retainAsPublished: (flags & FLAG_RETAIN_AS_PUBLISHED) !== 0,
+    retainHandling: ((flags >> FLAG_RETAIN_HANDLING_SHIFT) & 0b11) as 0 | 1 | 2,
   };
 }
 

@@ -1,9 +1,9 @@
-/** A session as a Durable Object: it brings the core frames and alarms, and hands wills to their shards. */
+/** A session as a Durable Object: it brings the core frames and alarms, and hands wills and wipes to shards. */
 
 import { DurableObject } from "cloudflare:workers";
 import { type Config, readConfig } from "../config.ts";
 import { Session, type SessionAttachment, type SessionEffect } from "../core/session/session.ts";
-import { SessionStore } from "../core/session/store.ts";
+import { SessionStore, type Wipe } from "../core/session/store.ts";
 import { shardOfTopic } from "../core/shard/placement.ts";
 import type { Env } from "../env.ts";
 import { ByteWriter } from "../link/bytes.ts";
@@ -17,7 +17,7 @@ import { Turns } from "./turns.ts";
 
 export class SessionObject extends DurableObject<Env> {
   readonly #config: Config;
-  readonly #tenant: string;
+  readonly #name: { readonly tenant: string; readonly clientId: string };
   readonly #sockets: Sockets;
   readonly #session: Session;
   readonly #turns: Turns<SessionEffect>;
@@ -25,7 +25,7 @@ export class SessionObject extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#config = readConfig(env);
-    this.#tenant = parseSessionName(ctx.id.name!).tenant;
+    this.#name = parseSessionName(ctx.id.name!);
     this.#sockets = new Sockets(ctx);
     const links = [...this.#sockets.links].flatMap(([id, socket]) => {
       const attachment = socket.deserializeAttachment() as SessionAttachment | null;
@@ -73,7 +73,22 @@ export class SessionObject extends DurableObject<Env> {
       case "publishWill":
         void this.#publishWill(effect.fence, effect.message);
         return;
+      case "wipeShard":
+        void this.#wipeShard(effect.wipe);
+        return;
     }
+  }
+
+  async #wipeShard(wipe: Wipe): Promise<void> {
+    const { tenant, clientId } = this.#name;
+    try {
+      await this.env.TOPIC_SHARDS.getByName(shardName(tenant, wipe.shard)).wipe(clientId, wipe.generation);
+    } catch (error) {
+      console.warn(`shard ${wipe.shard} has still to forget ${this.ctx.id.name}`, error);
+      this.#turns.take(() => this.#session.wipeFailed(wipe, Date.now()));
+      return;
+    }
+    this.#turns.take(() => this.#session.shardWiped(wipe, Date.now()));
   }
 
   async #publishWill(fence: Fence, message: Message): Promise<void> {
@@ -81,7 +96,7 @@ export class SessionObject extends DurableObject<Env> {
     const will = new ByteWriter();
     writeMessage(will, message);
     try {
-      await this.env.TOPIC_SHARDS.getByName(shardName(this.#tenant, shard)).publishWill(fence, will.take());
+      await this.env.TOPIC_SHARDS.getByName(shardName(this.#name.tenant, shard)).publishWill(fence, will.take());
     } catch (error) {
       console.warn(`the will of ${this.ctx.id.name} waits for shard ${shard}`, error);
       this.#turns.take(() => this.#session.willFailed(fence.epoch, Date.now()));

@@ -66,6 +66,12 @@ export class ShardObject extends DurableObject<Env> {
     this.#arm();
   }
 
+  /** Forgets a generation of a session and those before it. Resolves when that is stored. */
+  wipe(session: string, generation: number): void {
+    this.#turns.take(() => this.#shard.wipe(session, generation, Date.now()));
+    this.#arm();
+  }
+
   #do(effect: ShardEffect): void {
     switch (effect.type) {
       case "send":
@@ -77,6 +83,11 @@ export class ShardObject extends DurableObject<Env> {
       case "remember":
         this.#sockets.attach(effect.link, effect.hello ?? null);
         return;
+      case "report": {
+        const { why, messages, sessions } = effect;
+        console.warn(JSON.stringify({ event: "dropped", shard: this.ctx.id.name, why, messages, sessions }));
+        return;
+      }
     }
   }
 

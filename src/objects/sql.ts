@@ -57,5 +57,13 @@ export function objectSql(storage: DurableObjectStorage): Sql {
     });
   }
 
-  return { rows, run, transaction, wipe };
+  return {
+    rows,
+    run,
+    transaction,
+    wipe,
+    get bytes() {
+      return sql.databaseSize;
+    },
+  };
 }

@@ -35,33 +35,52 @@ describe("CONNACK", () => {
   });
 
   test.each(VERSIONS)(
-    "says that no session is present, as none outlives its connection, version %s [MQTT-3.2.2-3]",
+    "says that a session is present exactly when it is, version %s [MQTT-3.2.2-3]",
     async (version) => {
-      const clientId = `absent-${version}`;
-      const topic = scope();
-      for (let count = 0; count < 2; count++) {
+      const clientId = `present-${version}`;
+      const keeping = { clientId, clean: false, ...(version === 5 && { properties: { sessionExpiryInterval: 100 } }) };
+      // MQTT 3.1 has no bit for it.
+      const present = version > 3;
+      for (const [options, sessionPresent] of [
+        [keeping, false],
+        [keeping, present],
+        [{ clientId, clean: true }, false],
+        [{ clientId, clean: true }, false],
+        [keeping, false],
+      ] as const) {
         const client = await Client.open(use.broker, "ws", version);
-        expect(await client.connect({ clientId, clean: false })).toMatchObject({ sessionPresent: false });
-        client.send(client.publishPacket(topic, "fence", { qos: 1 }));
-        await client.expectPacket({ cmd: "puback" });
-        await client.subscribe(topic);
+        expect(await client.connect(options)).toMatchObject({ sessionPresent });
         client.send({ cmd: "disconnect", ...(version === 5 && { reasonCode: 0 }) });
         await client.expectClosed(1000);
       }
     },
   );
 
-  test("says that the session expires with the connection if more was asked for [§3.2.2.3.2]", async () => {
-    for (const sessionExpiryInterval of [1, 0xffff_ffff]) {
+  test("a session without an expiry interval ends with its connection, clean start or not [MQTT-3.1.2-23]", async () => {
+    for (let count = 0; count < 2; count++) {
       const client = await Client.open(use.broker);
-      expect((await client.connect({ properties: { sessionExpiryInterval } })).properties).toMatchObject({
-        sessionExpiryInterval: 0,
-      });
+      expect(await client.connect({ clientId: "brief", clean: false })).toMatchObject({ sessionPresent: false });
+      await client.subscribe(scope());
+      client.send({ cmd: "disconnect", reasonCode: 0 });
+      await client.expectClosed(1000);
     }
-    const content = await Client.open(use.broker);
-    expect((await content.connect({ properties: { sessionExpiryInterval: 0 } })).properties).not.toHaveProperty(
-      "sessionExpiryInterval",
-    );
+  });
+
+  test("says what the session expiry interval is if it is not what was asked for [§3.2.2.3.2]", async () => {
+    for (const [asked, given] of [
+      [undefined, undefined],
+      [0, undefined],
+      [1, undefined],
+      [7_776_000, undefined],
+      [7_776_001, 7_776_000],
+      [0xffff_ffff, 7_776_000],
+    ]) {
+      const client = await Client.open(use.broker);
+      const { properties } = await client.connect(
+        asked === undefined ? {} : { properties: { sessionExpiryInterval: asked } },
+      );
+      expect(properties!["sessionExpiryInterval"]).toBe(given);
+    }
   });
 
   test("announces that there are no shared subscriptions, and leaves out what is a default [MQTT §3.2.2.3]", async () => {

@@ -58,6 +58,7 @@ const hello = {
   link: 3,
   mqttVersion: 5 as const,
   packetBytesMax: 0xffff_ffff,
+  persistent: false,
   cursor: 2 ** 40,
   grants: 256,
   subscriptions: [
@@ -65,10 +66,37 @@ const hello = {
     { ...other, start: 2 ** 33, scan: { after: 5, upTo: 2 ** 34 } },
   ],
   inflight: [
-    { packetId: 65_535, offset: 2 ** 41, source: 0 },
-    { packetId: 1, offset: 1, source: 8 },
+    { packetId: 65_535, offset: 2 ** 41, source: 0, qos: 1 as const, retain: false, phase: records.Phase.Sent },
+    { packetId: 1, offset: 1, source: 8, qos: 2 as const, retain: true, phase: records.Phase.Received },
+    { packetId: 3, offset: 5, source: 0, qos: 2 as const, retain: false, phase: records.Phase.Unsent },
   ],
 };
+const resuming = {
+  persistent: true,
+  cursor: undefined,
+  subscriptions: [{ ...other, start: undefined, scan: undefined }],
+  inflight: [],
+};
+const attached = { version: 1, cursor: MOST, places: [], inflight: [], received: [] };
+const left = {
+  places: [
+    { number: 7, start: 0, scan: undefined },
+    { number: 8, start: MOST, scan: { after: 5, upTo: 2 ** 34 } },
+  ],
+  inflight: hello.inflight,
+  received: [1, 65_535],
+};
+const keep = { request: 4, put: [subscription, other], remove: ["x", "é/#"], shards: [0, 1023] };
+const welcome = {
+  version: 1,
+  generation: 3,
+  epoch: NOW,
+  sessionPresent: false,
+  persistent: false,
+  shards: [],
+  subscriptions: [],
+};
+const present = { sessionPresent: true, persistent: true, shards: [0, 3], subscriptions: [subscription, other] };
 const connect = {
   versionMin: 1,
   versionMax: 1,
@@ -77,6 +105,8 @@ const connect = {
   connection: "5f0c",
   link: 2,
   cleanStart: true,
+  expirySeconds: records.FOR_EVER,
+  willDelaySeconds: 10,
 };
 
 /** Every record, by a writer and what it reads as. */
@@ -111,10 +141,7 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
     {
       kind: Kind.Subscribe,
       request: 9,
-      subscriptions: [
-        { ...subscription, scanning: false },
-        { ...other, scanning: false },
-      ],
+      subscriptions: [subscription, other],
     },
   ],
   [
@@ -128,7 +155,21 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
   ["Echoed", (to) => records.writeEchoed(to), { kind: Kind.Echoed }],
   ["Echo", (to) => records.writeEcho(to), { kind: Kind.Echo }],
   ["Bye", (to) => records.writeBye(to), { kind: Kind.Bye }],
-  ["Attached", (to) => records.writeAttached(to, 1, MOST), { kind: Kind.Attached, version: 1, head: MOST }],
+  ["Received", (to) => records.writeReceived(to, 7), { kind: Kind.Received, packetId: 7 }],
+  ["Recorded", (to) => records.writeRecorded(to, 65_535), { kind: Kind.Recorded, packetId: 65_535 }],
+  [
+    "Hello of a connection that goes on with a session",
+    (to) => records.writeHello(to, { ...hello, ...resuming }),
+    { kind: Kind.Hello, ...hello, ...resuming },
+  ],
+  ["Attached", (to) => records.writeAttached(to, attached), { kind: Kind.Attached, ...attached }],
+  [
+    "Attached of a session that goes on",
+    (to) => records.writeAttached(to, { ...attached, ...left }),
+    { kind: Kind.Attached, ...attached, ...left },
+  ],
+  ["Keep", (to) => records.writeKeep(to, keep), { kind: Kind.Keep, ...keep }],
+  ["Kept", (to) => records.writeKept(to, 2 ** 32 - 1), { kind: Kind.Kept, request: 2 ** 32 - 1 }],
   ["Taken", (to) => records.writeTaken(to), { kind: Kind.Taken }],
   [
     "Published",
@@ -174,11 +215,16 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
       }),
     { kind: Kind.Connect, ...connect, cleanStart: false, reattach: { generation: 1, epoch: MOST }, will: undefined },
   ],
-  ["End", (to) => records.writeEnd(to, true), { kind: Kind.End, publishWill: true }],
   [
-    "Welcome",
-    (to) => records.writeWelcome(to, 1, { generation: 3, epoch: NOW }, true),
-    { kind: Kind.Welcome, version: 1, generation: 3, epoch: NOW, sessionPresent: true },
+    "End",
+    (to) => records.writeEnd(to, true, records.FOR_EVER),
+    { kind: Kind.End, publishWill: true, expirySeconds: records.FOR_EVER },
+  ],
+  ["Welcome", (to) => records.writeWelcome(to, welcome), { kind: Kind.Welcome, ...welcome }],
+  [
+    "Welcome to a session that goes on",
+    (to) => records.writeWelcome(to, { ...welcome, ...present }),
+    { kind: Kind.Welcome, ...welcome, ...present },
   ],
   ["Ended", (to) => records.writeEnded(to), { kind: Kind.Ended }],
   ["Refused", (to) => records.writeRefused(to, Reason.SessionTakenOver), { kind: Kind.Refused, reason: 0x8e }],

@@ -66,7 +66,7 @@ describe("the counting itself", () => {
   test("sees rows that are written", async () => {
     const counted = await countRows(shardStub(0));
     await inside(shardStub(0), ({ storage }) => {
-      storage.sql.exec("INSERT INTO log (first, last, entries) VALUES (1, 1, x''), (2, 2, x'')").toArray();
+      storage.sql.exec("INSERT INTO log (first, last, at, entries) VALUES (1, 1, 0, x''), (2, 2, 0, x'')").toArray();
       void storage.setAlarm(Date.now() + 3_600_000);
     });
     expect(counted).toEqual({ written: 2, alarms: 1 });

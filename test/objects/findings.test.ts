@@ -32,7 +32,7 @@ test("a link that is lost while its shard sleeps is missed when the shard wakes:
   await publisher.publish(topic, "nobody wants this");
   const lost = await Link.open(shard);
   lost.say((to) => records.writeHello(to, hello("lost")));
-  const { head } = await lost.hear(records.Kind.Attached);
+  const { cursor } = await lost.hear(records.Kind.Attached);
   lost.say((to) => records.writeSubscribe(to, 1, [subscription(1, topic)]));
   const { start } = await lost.hear(records.Kind.Subscribed);
   await clean(1);
@@ -44,7 +44,7 @@ test("a link that is lost while its shard sleeps is missed when the shard wakes:
 
   const back = await Link.open(shard);
   const subscriptions = [{ ...subscription(1, topic), start, scan: undefined }];
-  back.say((to) => records.writeHello(to, hello("lost", { link: 2, cursor: head, subscriptions })));
+  back.say((to) => records.writeHello(to, hello("lost", { link: 2, cursor, subscriptions })));
   await back.hear(records.Kind.Attached);
   const { deliveries } = await back.hear(records.Kind.Deliver);
   expect(deliveries).toHaveLength(1);

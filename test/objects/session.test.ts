@@ -195,7 +195,7 @@ describe("a link to a session object that is lost without END", () => {
     expect(welcome).toMatchObject(reattach);
     await runDurableObjectAlarm(dying());
     expect(await rows(dying(), "SELECT due FROM will")).toEqual([{ due: null }]);
-    link.say((to) => records.writeEnd(to, false));
+    link.say((to) => records.writeEnd(to, false, 0));
     await link.hear(records.Kind.Ended);
     await vanished("dying");
     expect(await nothingMore(mourner)).toEqual([]);
@@ -294,12 +294,12 @@ describe("a link to a shard that is lost without BYE", () => {
     return (await rows(shardStub(2), "SELECT 1 FROM log")).length;
   }
 
-  async function lost(): Promise<{ publisher: Client; head: number; start: number }> {
+  async function lost(): Promise<{ publisher: Client; cursor: number; start: number }> {
     const publisher = await Client.connect({ clientId: "publisher" });
     await publisher.publish(TOPIC, "before");
     const link = await Link.open(shardStub(2));
     link.say((to) => records.writeHello(to, hello("lost")));
-    const { head } = await link.hear(records.Kind.Attached);
+    const { cursor } = await link.hear(records.Kind.Attached);
     link.say((to) => records.writeSubscribe(to, 1, [subscription(1, TOPIC)]));
     const { start } = await link.hear(records.Kind.Subscribed);
     link.close();
@@ -309,16 +309,16 @@ describe("a link to a shard that is lost without BYE", () => {
       async () => (await rows(shardStub(2), "SELECT 1 FROM meta WHERE key = 'grace_until'")).length === 1,
     );
     await publisher.publish(TOPIC, "while it is away");
-    return { publisher, head, start };
+    return { publisher, cursor, start };
   }
 
   test("has what it wants logged, and delivered when it comes back, even to a shard that restarted", async () => {
-    const { head, start } = await lost();
+    const { cursor, start } = await lost();
     expect(await logged()).toBeGreaterThan(0);
     await crash(shardStub(2));
     const link = await Link.open(shardStub(2));
     const subscriptions = [{ ...subscription(1, TOPIC), start, scan: undefined }];
-    link.say((to) => records.writeHello(to, hello("lost", { link: 2, cursor: head, subscriptions })));
+    link.say((to) => records.writeHello(to, hello("lost", { link: 2, cursor, subscriptions })));
     const { deliveries, packets } = await link.hear(records.Kind.Deliver);
     expect(deliveries).toHaveLength(1);
     expect(new TextDecoder().decode(packets)).toContain("while it is away");

@@ -85,6 +85,12 @@ export function nodeSql(path = ":memory:"): NodeSql {
   const self: NodeSql = {
     failWrites: false,
 
+    get bytes(): number {
+      const { page_count: pages } = database.prepare("PRAGMA page_count").get() as { page_count: number };
+      const { page_size: bytes } = database.prepare("PRAGMA page_size").get() as { page_size: number };
+      return pages * bytes;
+    },
+
     rows(query: string, ...parameters: SqlValue[]): SqlRow[] {
       const { statement, writes } = bound(query, parameters);
       if (statement === undefined) throw new Error(`rows() takes one statement: ${query}`);

@@ -137,6 +137,8 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> {
 
 export class ShardNode extends ObjectNode<ShardEffect, Shard> {
   readonly shard: number;
+  /** What sessions lost to limits. */
+  readonly reports: Extract<ShardEffect, { type: "report" }>[] = [];
 
   constructor(world: World, shard: number) {
     super(world);
@@ -159,6 +161,13 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
     return this.perform(() => core.publishWill(fence, readMessage(new ByteReader(will)), this.world.now));
   }
 
+  /** Returns false when the call failed. */
+  wipe(session: string, generation: number): boolean {
+    const core = this.reachable ? this.wake() : undefined;
+    if (!core) return false;
+    return this.perform(() => core.wipe(session, generation, this.world.now));
+  }
+
   protected start(links: readonly Link[]): { core: Shard; effects: readonly ShardEffect[] } {
     const { tenant, limits, now } = this.world;
     const remembered = links.map(({ id, attachment }) => ({ link: id!, hello: attachment as Uint8Array | undefined }));
@@ -167,6 +176,10 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
   }
 
   protected do(effect: ShardEffect): void {
+    if (effect.type === "report") {
+      this.reports.push(effect);
+      return;
+    }
     const link = this.link(effect.link);
     if (effect.type === "send") link?.sendDown(effect.frame);
     else if (effect.type === "close") this.close(effect.link);
@@ -175,10 +188,12 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
 }
 
 export class SessionNode extends ObjectNode<SessionEffect, Session> {
+  readonly #clientId: string;
   readonly #calls: Channel;
 
-  constructor(world: World) {
+  constructor(world: World, clientId: string) {
     super(world);
+    this.#clientId = clientId;
     this.#calls = world.channel();
   }
 
@@ -215,21 +230,36 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
       case "publishWill":
         this.#publishWill(effect.fence, effect.message);
         return;
+      case "wipeShard": {
+        const { shard, generation } = effect.wipe;
+        this.#call(
+          () => this.world.shards[shard]!.wipe(this.#clientId, generation),
+          (core, done) =>
+            done ? core.shardWiped(effect.wipe, this.world.now) : core.wipeFailed(effect.wipe, this.world.now),
+        );
+        return;
+      }
     }
   }
 
   #publishWill(fence: Fence, message: Message): void {
-    const { world, core } = this;
+    const { world } = this;
     const will = new ByteWriter();
     writeMessage(will, message);
+    const bytes = will.take();
+    this.#call(
+      () => world.shards[shardOfTopic(message.topic, world.placement)]!.publishWill(fence, bytes),
+      (core, done) => (done ? core.willPublished(fence.epoch, world.now) : core.willFailed(fence.epoch, world.now)),
+    );
+  }
+
+  /** A call to a shard, and what is done with its answer. The answer of a call that a lost incarnation made reaches nobody. */
+  #call(call: () => boolean, answered: (core: Session, done: boolean) => readonly SessionEffect[]): void {
+    const { world, core } = this;
     world.push(this.#calls, () => {
-      const published = world.shards[shardOfTopic(message.topic, world.placement)]!.publishWill(fence, will.take());
+      const done = call();
       world.push(this.#calls, () => {
-        // The answer of a call that a lost incarnation made reaches nobody.
-        if (!core || this.core !== core) return;
-        this.perform(() =>
-          published ? core.willPublished(fence.epoch, world.now) : core.willFailed(fence.epoch, world.now),
-        );
+        if (core && this.core === core) this.perform(() => answered(core, done));
       });
     });
   }

@@ -1,7 +1,7 @@
 /** One session object, to be told records and asked what it said: for rules that need no connection. */
 
 import { Session, type SessionAttachment, type SessionEffect } from "../../src/core/session/session.ts";
-import { SessionStore } from "../../src/core/session/store.ts";
+import { SessionStore, type Wipe } from "../../src/core/session/store.ts";
 import { ByteReader, ByteWriter } from "../../src/link/bytes.ts";
 import * as records from "../../src/link/records.ts";
 import type { Fence } from "../../src/link/records.ts";
@@ -11,6 +11,16 @@ import { nodeSql } from "./node-sql.ts";
 const { Kind } = records;
 const NO_BYTES = new Uint8Array(0);
 
+interface Connecting {
+  readonly will?: string;
+  readonly willDelaySeconds?: number;
+  readonly reattach?: Fence;
+  readonly link?: number;
+  readonly name?: string;
+  readonly cleanStart?: boolean;
+  readonly expirySeconds?: number;
+}
+
 export class SessionRig {
   readonly sql = nodeSql();
   readonly told = new Map<number, records.ConnectionBound[]>();
@@ -18,6 +28,8 @@ export class SessionRig {
   readonly wills: { fence: Fence; message: Message }[] = [];
   readonly attachments = new Map<number, SessionAttachment>();
   readonly pings = new Map<number, number>();
+  /** Shards that had to forget a generation. */
+  readonly shardWipes: Wipe[] = [];
   wipes = 0;
   now = 1_700_000_000_000;
   session = this.#start();
@@ -51,6 +63,7 @@ export class SessionRig {
         this.attachments.delete(effect.link);
       } else if (effect.type === "attach") this.attachments.set(effect.link, effect.attachment);
       else if (effect.type === "publishWill") this.wills.push(effect);
+      else if (effect.type === "wipeShard") this.shardWipes.push(effect.wipe);
       else {
         this.wipes += 1;
         this.sql.wipe();
@@ -65,7 +78,7 @@ export class SessionRig {
   }
 
   /** A connection is named after the first socket that it came with. */
-  connect(link: number, options: { will?: string; reattach?: Fence; link?: number; name?: string } = {}): Fence {
+  connect(link: number, options: Connecting = {}): Fence {
     const message: Message = {
       topic: "will",
       topicUtf8: new TextEncoder().encode("will"),
@@ -85,7 +98,9 @@ export class SessionRig {
         session: "client",
         link: options.link ?? 1,
         connection: options.name ?? `connection ${link}`,
-        cleanStart: true,
+        cleanStart: options.cleanStart ?? true,
+        expirySeconds: options.expirySeconds ?? 0,
+        willDelaySeconds: options.willDelaySeconds ?? 0,
         reattach: options.reattach,
         will: options.will === undefined ? undefined : message,
       }),
@@ -96,8 +111,17 @@ export class SessionRig {
       : { generation: 0, epoch: 0 };
   }
 
-  end(link: number, publishWill: boolean): void {
-    this.frame(link, (to) => records.writeEnd(to, publishWill));
+  end(link: number, publishWill: boolean, expirySeconds = 0): void {
+    this.frame(link, (to) => records.writeEnd(to, publishWill, expirySeconds));
+  }
+
+  keep(link: number, change: Partial<Omit<records.KeepRecord, "kind">>): void {
+    this.frame(link, (to) => records.writeKeep(to, { request: 1, put: [], remove: [], shards: [], ...change }));
+  }
+
+  /** The last welcome that the link was given. */
+  welcome(link: number): records.WelcomeRecord | undefined {
+    return this.told.get(link)?.findLast((record) => record.kind === Kind.Welcome);
   }
 
   lose(link: number): void {

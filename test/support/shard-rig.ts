@@ -51,6 +51,7 @@ export class ShardRig {
   /** Frames of all links, as they are. */
   readonly frames: { link: number; frame: Uint8Array }[] = [];
   readonly closed: number[] = [];
+  readonly reports: Extract<ShardEffect, { type: "report" }>[] = [];
   readonly attachments = new Map<number, Uint8Array | undefined>();
   /** What happened to storage and to links, in order. */
   readonly history: string[] = [];
@@ -86,6 +87,8 @@ export class ShardRig {
       } else if (effect.type === "remember") {
         this.attachments.set(effect.link, effect.hello);
         this.history.push(effect.hello ? "remember" : "forget");
+      } else if (effect.type === "report") {
+        this.reports.push(effect);
       } else {
         this.frames.push(effect);
         this.history.push("send");
@@ -117,6 +120,7 @@ export class ShardRig {
       link: 1,
       mqttVersion: 5 as const,
       packetBytesMax: 0xffff_ffff,
+      persistent: false,
       cursor: undefined,
       grants: 100,
       subscriptions: [],
@@ -151,6 +155,10 @@ export class ShardRig {
 
   will(fence: Fence, publisher: string, message: MessageBody): void {
     this.do(this.shard.publishWill(fence, { ...message, publisher, at: this.now }, this.now));
+  }
+
+  wipe(session: string, generation: number): void {
+    this.do(this.shard.wipe(session, generation, this.now));
   }
 
   advance(ms: number): void {

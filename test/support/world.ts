@@ -93,7 +93,7 @@ export class World {
 
   session(clientId: string): SessionNode {
     let node = this.sessions.get(clientId);
-    if (!node) this.sessions.set(clientId, (node = new SessionNode(this)));
+    if (!node) this.sessions.set(clientId, (node = new SessionNode(this, clientId)));
     return node;
   }
 

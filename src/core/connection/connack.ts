@@ -29,6 +29,17 @@ export function admit(connect: Connect): void {
   }
 }
 
+/**
+ * How long the session outlives the connection, in seconds. Before MQTT 5 a client cannot say: a session that is not
+ * clean is kept for as long as the broker keeps any.
+ *
+ * @param wantedSeconds Session Expiry Interval of CONNECT or DISCONNECT
+ */
+export function sessionExpiry(connect: Connect, wantedSeconds: number | undefined, secondsMax: number): number {
+  if (connect.version < 5) return connect.cleanStart ? 0 : secondsMax;
+  return Math.min(wantedSeconds ?? 0, secondsMax);
+}
+
 /** The CONNACK of an accepted CONNECT. What equals a default of the specification is left out [MQTT §3.2.2.3]. */
 export function acceptance(
   connect: Connect,
@@ -40,6 +51,7 @@ export function acceptance(
   if (connect.version < 5) return { sessionPresent, reason: Reason.Success };
   const keepAliveSeconds = effectiveKeepAlive(connect.keepAliveSeconds, settings.keepAliveSecondsMax);
   const wantedExpiry = connect.sessionExpirySeconds ?? 0;
+  const expirySeconds = sessionExpiry(connect, wantedExpiry, limits.sessionExpirySecondsMax);
   return {
     sessionPresent,
     reason: Reason.Success,
@@ -51,9 +63,7 @@ export function acceptance(
       ...(!CAPABILITIES.sharedSubscriptions && { sharedSubscriptionAvailable: false }),
       ...(connect.clientId === "" && { assignedClientId }), // [MQTT-3.2.2-16]
       ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAliveSeconds: keepAliveSeconds }), // [MQTT-3.2.2-21]
-      ...(wantedExpiry > CAPABILITIES.sessionExpirySecondsMax && {
-        sessionExpirySeconds: CAPABILITIES.sessionExpirySecondsMax,
-      }),
+      ...(expirySeconds !== wantedExpiry && { sessionExpirySeconds: expirySeconds }), // [MQTT §3.2.2.3.2]
     },
   };
 }

@@ -31,11 +31,11 @@ import { readPublish } from "../../mqtt/publish.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { TopicCache } from "../../mqtt/topic-cache.ts";
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
-import type { ConnectionBound, Fence } from "../../link/records.ts";
+import type { ConnectionBound, KeepRecord, WelcomeRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { Limits, Settings } from "../limits.ts";
 import type { Placement } from "../shard/placement.ts";
-import { acceptance, admit } from "./connack.ts";
+import { acceptance, admit, sessionExpiry } from "./connack.ts";
 import { CloseCode, closeCode, type Effect, type LinkName } from "./effects.ts";
 import { effectiveKeepAlive, Keepalive } from "./keepalive.ts";
 import { GIVE_UP_MS, LinkLife } from "./link-life.ts";
@@ -80,6 +80,8 @@ export class Connection {
   // Set by CONNECT.
   #connect: Connect | undefined;
   #clientId = "";
+  /** How long the session outlives this connection; DISCONNECT may change it. */
+  #expirySeconds = 0;
   readonly #session: SessionLink;
 
   // Set by the session object's welcome.
@@ -222,6 +224,23 @@ export class Connection {
     return this.#shards!.to(shard, now);
   }
 
+  get resumed(): boolean {
+    return this.#shards!.resumed;
+  }
+
+  use(shard: number, now: number, then: (now: number) => void): void {
+    this.keep({ put: [], remove: [], shards: [shard] }, now, then);
+  }
+
+  keep(change: Pick<KeepRecord, "put" | "remove" | "shards">, now: number, then: (now: number) => void): void {
+    this.#session.keep(change, now, (later) => {
+      // The client may have gone meanwhile; what was kept is mended by the next connection's hello.
+      if (this.#phase !== "open") return;
+      if (this.#session.persistent) for (const shard of change.shards) this.link(shard, later).holds = true;
+      then(later);
+    });
+  }
+
   suback(packetId: number, codes: readonly number[]): void {
     this.#reply(encodeSuback(packetId, codes as Reason[], this.#connect!.version));
   }
@@ -259,7 +278,7 @@ export class Connection {
         this.#publishing!.publish(readPublish(reader, version, this.limits, this.#topics), now);
         return;
       case PacketType.PUBACK:
-        this.#shards!.acknowledged(readAck(reader, version).packetId);
+        this.#shards!.acknowledged(readAck(reader, version).packetId, 1);
         return;
       case PacketType.PUBREC:
         this.#onPubrec();
@@ -268,7 +287,7 @@ export class Connection {
         this.#publishing!.release(readAck(reader, version).packetId, now);
         return;
       case PacketType.PUBCOMP:
-        this.#shards!.completed(readAck(reader, version).packetId);
+        this.#shards!.acknowledged(readAck(reader, version).packetId, 2);
         return;
       case PacketType.SUBSCRIBE:
         this.#subscribing!.subscribe(decodeSubscribe(reader, version), now);
@@ -295,13 +314,16 @@ export class Connection {
     const version = this.#connect!.version;
     const { packetId, reason } = readAck(this.#reader, version);
     if (reason >= 0x80) {
-      this.#shards!.acknowledged(packetId);
+      this.#shards!.rejected(packetId);
       return;
     }
-    const known = this.#shards!.received(packetId);
-    this.output.push(
-      encodeAck(PacketType.PUBREL, packetId, version, known ? Reason.Success : Reason.PacketIdentifierNotFound),
-    );
+    const received = this.#shards!.received(packetId);
+    if (received === "recorded") this.#pubrel(packetId);
+    else if (received === "unknown") this.#pubrel(packetId, Reason.PacketIdentifierNotFound);
+  }
+
+  #pubrel(packetId: number, reason: Reason = Reason.Success): void {
+    this.output.push(encodeAck(PacketType.PUBREL, packetId, this.#connect!.version, reason));
   }
 
   #onConnect(now: number): void {
@@ -330,13 +352,18 @@ export class Connection {
     this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
     this.#phase = "joining";
     const { tenant, connectionId } = this.#config;
-    this.#session.open(introduction(connect, { tenant, session: this.#clientId, connection: connectionId }, now), now);
+    this.#expirySeconds = sessionExpiry(connect, connect.sessionExpirySeconds, this.limits.sessionExpirySecondsMax);
+    const names = { tenant, session: this.#clientId, connection: connectionId };
+    this.#session.open(introduction(connect, names, this.#expirySeconds, now), now);
   }
 
   #onDisconnect(now: number): void {
     const { reason, sessionExpirySeconds } = decodeDisconnect(this.#reader, this.#connect!.version);
     if ((sessionExpirySeconds ?? 0) > 0 && (this.#connect!.sessionExpirySeconds ?? 0) === 0) {
       throw new MqttError(Reason.ProtocolError, "session expiry raised from 0"); // [MQTT §3.14.2.2.2]
+    }
+    if (sessionExpirySeconds !== undefined) {
+      this.#expirySeconds = Math.min(sessionExpirySeconds, this.limits.sessionExpirySecondsMax);
     }
     this.#closing = { code: CloseCode.Normal, reason: "" };
     this.#leave(reason !== Reason.NormalDisconnection, now); // [MQTT-3.14.4-3]
@@ -353,6 +380,9 @@ export class Connection {
         this.#session.settle();
         this.#fail(record.reason, "the session object refused", now);
         return;
+      case records.Kind.Kept:
+        this.#session.kept(record.request, now);
+        return;
       case records.Kind.Ended:
         this.#session.settle();
         return;
@@ -361,7 +391,7 @@ export class Connection {
     }
   }
 
-  #open(welcome: Fence & { readonly sessionPresent: boolean }, now: number): void {
+  #open(welcome: WelcomeRecord, now: number): void {
     const connect = this.#connect!;
     const { limits, settings, connectionId } = this.#config;
     this.#phase = "open";
@@ -374,6 +404,7 @@ export class Connection {
       epoch: welcome.epoch,
       mqttVersion: connect.version,
       packetBytesMax: connect.maximumPacketSize ?? 0xffff_ffff,
+      persistent: welcome.persistent,
     };
     this.#shards = new ShardLinks(this, identity, Math.min(connect.receiveMaximum ?? 65_535, limits.inflightMax));
     // A client before MQTT 5 cannot be told another keep alive than its own.
@@ -383,8 +414,11 @@ export class Connection {
     this.#subscribing = new Subscribing(this);
     const accepted = acceptance(connect, welcome.sessionPresent, connectionId, limits, settings);
     const packet = encodeConnack(accepted, connect.version, this.#clientPacketBytesMax);
-    if (packet) this.output.push(packet);
-    else this.#drop("CONNACK is above the client's Maximum Packet Size", now); // [MQTT-3.1.2-24]
+    if (packet) {
+      this.output.push(packet);
+      this.#subscribing.resume(welcome.subscriptions);
+      this.#shards.resume(welcome.shards, welcome.subscriptions, now);
+    } else this.#drop("CONNACK is above the client's Maximum Packet Size", now); // [MQTT-3.1.2-24]
   }
 
   // Records of the shards.
@@ -400,6 +434,14 @@ export class Connection {
       case records.Kind.Deliver:
         this.#shards!.delivered(link, record.deliveries);
         this.output.push(record.packets);
+        return;
+      case records.Kind.Attached:
+        for (const packetId of this.#shards!.attached(link, record)) this.#pubrel(packetId);
+        this.#publishing!.holds(link, record.received);
+        this.#publishing!.resume(now);
+        return;
+      case records.Kind.Recorded:
+        if (link.recorded(record.packetId)) this.#pubrel(record.packetId);
         return;
       case records.Kind.Published:
         this.#publishing!.published(link, record.packetId, record.reason);
@@ -521,7 +563,9 @@ export class Connection {
     if (!late && this.#shards && !this.#shards.settled) return;
     this.#ending = true;
     this.#leaveBy = now + GIVE_UP_MS;
-    if (!this.#session.ended) this.#session.end(this.#publishWill);
+    if (!this.#session.ended) {
+      this.#session.end({ publishWill: this.#publishWill, expirySeconds: this.#expirySeconds });
+    }
   }
 
   #finish(): void {

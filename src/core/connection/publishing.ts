@@ -25,6 +25,10 @@ export interface PublishingHost {
   readonly output: Output;
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink;
+  /** False until all shards have said which packet ids of QoS 2 they hold of the session. */
+  readonly resumed: boolean;
+  /** Goes on when the session object knows that the shard holds state of the session. */
+  use(shard: number, now: number, then: (now: number) => void): void;
 }
 
 interface Route {
@@ -45,8 +49,11 @@ export class Publishing {
   readonly #routes = new Map<string, Route>();
   /** Packet ids that wait for their shard, with the bytes held for each. */
   readonly #unanswered = new Map<number, number>();
-  /** Packet ids of QoS 2 that the client has not released, with the link of the shard that took them. */
-  readonly #received = new Map<number, ShardLink | undefined>();
+  /** Packet ids of QoS 2 that the client has not released, with the shards that took them. */
+  readonly #received = new Map<number, Set<number>>();
+  /** QoS 2 packets that wait for {@link PublishingHost.resumed}. */
+  #waiting: ((now: number) => void)[] = [];
+  #waitingBytes = 0;
   /** Those that it has released and its shard has not. */
   readonly #releasing = new Set<number>();
   #unansweredBytes = 0;
@@ -63,11 +70,17 @@ export class Publishing {
       throw new MqttError(Reason.QosNotSupported, `QoS ${packet.qos} above Maximum QoS ${CAPABILITIES.maximumQos}`);
     }
     const topic = this.#aliases.resolve(packet.topic, packet.alias);
+    const bytes = packet.payload.length + packet.properties.length;
+    if (packet.qos === 2 && this.#waits(bytes, (later) => this.#publish(topic, packet, later))) return;
+    this.#publish(topic, packet, now);
+  }
+
+  #publish(topic: string, packet: Publish, now: number): void {
     if (packet.qos > 0 && this.#repeats(packet)) return;
     if (topic.startsWith("$SYS/")) {
       // The server's own topics [MQTT §4.7.2]: MQTT 5 clients are told, others acknowledged as if it had gone out.
       const refused = this.#version === 5;
-      if (packet.qos === 2 && !refused) this.#received.set(packet.packetId, undefined);
+      if (packet.qos === 2 && !refused) this.#received.set(packet.packetId, new Set());
       this.#answer(packet.qos, packet.packetId, refused ? Reason.NotAuthorized : Reason.Success);
       return;
     }
@@ -89,17 +102,38 @@ export class Publishing {
       return;
     }
     this.#own(packet.packetId, bytes);
-    link.publish(packet.packetId, body);
+    if (packet.qos === 1) link.publish(packet.packetId, body);
+    else
+      this.#host.use(route.shard, now, (later) => this.#host.link(route.shard, later).publish(packet.packetId, body));
+  }
+
+  /** A shard holds packet ids that the client has not released since an earlier connection. */
+  holds(link: ShardLink, packetIds: readonly number[]): void {
+    for (const packetId of packetIds) this.#take(packetId, link.shard);
+  }
+
+  /** Lets on what waited until the session was resumed. */
+  resume(now: number): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0 || !this.#host.resumed) return;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const go of waiting) go(now);
   }
 
   /** The client will not send a QoS 2 message again [MQTT-4.3.3-11]. */
   release(packetId: number, now: number): void {
-    const link = this.#received.get(packetId);
-    if (link) {
+    if (this.#waits(0, (later) => this.#release(packetId, later))) return;
+    this.#release(packetId, now);
+  }
+
+  #release(packetId: number, now: number): void {
+    const shards = this.#received.get(packetId);
+    if (shards && shards.size > 0) {
       if (this.#releasing.has(packetId)) return;
       this.#releasing.add(packetId);
       // A link that broke while nothing needed it is closed.
-      this.#host.link(link.shard, now).release(packetId);
+      for (const shard of shards) this.#host.link(shard, now).release(packetId);
       return;
     }
     const known = this.#received.delete(packetId);
@@ -110,6 +144,9 @@ export class Publishing {
   /** The shard has forgotten the id, so that the next message with it is a new one [MQTT-4.3.3-12]. */
   released(link: ShardLink, packetId: number): void {
     if (!link.released(packetId)) return;
+    const shards = this.#received.get(packetId);
+    shards?.delete(link.shard);
+    if (shards && shards.size > 0) return;
     this.#releasing.delete(packetId);
     this.#received.delete(packetId);
     this.#host.output.push(encodeAck(PacketType.PUBCOMP, packetId, this.#version, Reason.Success));
@@ -125,8 +162,25 @@ export class Publishing {
       // 3.1.1 has no way to say no to one PUBLISH [MQTT-3.3.5-2].
       throw new MqttError(reason, "the message was refused");
     }
-    if (qos === 2 && reason < 0x80) this.#received.set(packetId, link);
+    if (qos === 2 && reason < 0x80) this.#take(packetId, link.shard);
     this.#answer(qos, packetId, reason);
+  }
+
+  #take(packetId: number, shard: number): void {
+    const shards = this.#received.get(packetId);
+    if (shards) shards.add(shard);
+    else this.#received.set(packetId, new Set([shard]));
+  }
+
+  /** True when a packet of QoS 2 has to wait, as those do that came before it. */
+  #waits(bytes: number, go: (now: number) => void): boolean {
+    if (this.#host.resumed && this.#waiting.length === 0) return false;
+    this.#waitingBytes += bytes;
+    if (this.#waiting.length >= UNRELEASED_MAX || this.#waitingBytes > this.#host.limits.unansweredBytesMax) {
+      throw new MqttError(Reason.QuotaExceeded, "too much before the session is resumed");
+    }
+    this.#waiting.push(go);
+    return true;
   }
 
   /**

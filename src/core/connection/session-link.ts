@@ -1,7 +1,10 @@
-/** A connection's side of its session object: asks to be its client id's connection, and says when that is over. */
+/**
+ * A connection's side of its session object: asks to be its client id's connection, has kept what outlives it, and says
+ * when it is over.
+ */
 
 import { ByteWriter } from "../../link/bytes.ts";
-import type { ConnectRecord, Fence } from "../../link/records.ts";
+import type { ConnectRecord, Fence, KeepRecord, WelcomeRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { Connect, Will } from "../../mqtt/codec.ts";
 import type { Message } from "../../mqtt/message.ts";
@@ -10,7 +13,18 @@ import type { Effect } from "./effects.ts";
 import type { LinkLife } from "./link-life.ts";
 
 /** What the session object is told of the connection. */
-export type Introduction = Pick<ConnectRecord, "tenant" | "session" | "connection" | "cleanStart" | "will">;
+export type Introduction = Omit<ConnectRecord, "kind" | "versionMin" | "versionMax" | "link" | "reattach">;
+
+/** What is to be kept of the session, and what waits for it. */
+interface Keeping extends Omit<KeepRecord, "kind"> {
+  readonly then: (now: number) => void;
+}
+
+/** How a connection ends. */
+interface End {
+  readonly publishWill: boolean;
+  readonly expirySeconds: number;
+}
 
 export class SessionLink {
   readonly life: LinkLife;
@@ -18,7 +32,14 @@ export class SessionLink {
   #introduction: Introduction | undefined;
   #attempt = 0;
   #fence: Fence | undefined;
-  #end: { readonly publishWill: boolean } | undefined;
+  /** The session outlives this connection. */
+  #persistent = false;
+  /** Shards that are known to the session object as holding state of the session. */
+  readonly #shards = new Set<number>();
+  /** What the object has not confirmed, oldest first. */
+  readonly #keeping = new Map<number, Keeping>();
+  #requests = 0;
+  #end: End | undefined;
   #ended = false;
 
   constructor(life: LinkLife, effects: Effect[]) {
@@ -53,25 +74,62 @@ export class SessionLink {
       link: this.#attempt,
       reattach: this.#fence,
     });
-    if (this.#end) records.writeEnd(to, this.#end.publishWill);
+    // Until it is welcome again nothing is kept or ended, but what follows is read behind it.
+    if (this.#fence) for (const keeping of this.#keeping.values()) records.writeKeep(to, keeping);
+    if (this.#end) records.writeEnd(to, this.#end.publishWill, this.#end.expirySeconds);
     this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
   }
 
   /** The object took the connection in. Returns true the first time. */
-  welcome({ generation, epoch }: Fence, now: number): boolean {
+  welcome({ generation, epoch, persistent, shards }: WelcomeRecord, now: number): boolean {
     this.life.attached(now);
-    const first = this.#fence === undefined;
+    if (this.#fence) return false;
     this.#fence = { generation, epoch };
-    return first;
+    this.#persistent = persistent;
+    for (const shard of shards) this.#shards.add(shard);
+    return true;
+  }
+
+  get persistent(): boolean {
+    return this.#persistent;
+  }
+
+  /** Shards that may hold state of the session. */
+  get shards(): ReadonlySet<number> {
+    return this.#shards;
+  }
+
+  /** Has kept what outlives the connection, if anything does, and then goes on. */
+  keep(
+    { put, remove, shards }: Pick<KeepRecord, "put" | "remove" | "shards">,
+    now: number,
+    then: Keeping["then"],
+  ): void {
+    const more = shards.filter((shard) => !this.#shards.has(shard));
+    const nothing = put.length + remove.length + more.length === 0;
+    // What waits for the object goes on in the order in which it came.
+    if (!this.#persistent || (nothing && this.#keeping.size === 0)) {
+      then(now);
+      return;
+    }
+    const keeping = { request: ++this.#requests, put, remove, shards: more, then };
+    this.#keeping.set(keeping.request, keeping);
+    if (this.life.usable) this.#send((to) => records.writeKeep(to, keeping));
+  }
+
+  /** The object has kept it. */
+  kept(request: number, now: number): void {
+    const keeping = this.#keeping.get(request);
+    if (!keeping) return;
+    this.#keeping.delete(request);
+    for (const shard of keeping.shards) this.#shards.add(shard);
+    keeping.then(now);
   }
 
   /** The connection is over; END goes again with every new link until it is answered. */
-  end(publishWill: boolean): void {
-    this.#end = { publishWill };
-    if (!this.life.usable) return;
-    const to = new ByteWriter(8);
-    records.writeEnd(to, publishWill);
-    this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
+  end(end: End): void {
+    this.#end = end;
+    if (this.life.usable) this.#send((to) => records.writeEnd(to, end.publishWill, end.expirySeconds));
   }
 
   /** The object answered END, or refused the connection, or is given up. */
@@ -89,16 +147,29 @@ export class SessionLink {
     if (!again) this.settle();
     return again || abandoned;
   }
+
+  #send(write: (to: ByteWriter) => void): void {
+    const to = new ByteWriter(64);
+    write(to);
+    this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
+  }
 }
 
 /** How a client that asked to connect is introduced. */
 export function introduction(
   connect: Connect,
   names: Pick<Introduction, "tenant" | "session" | "connection">,
+  expirySeconds: number,
   now: number,
 ): Introduction {
   const { cleanStart, will } = connect;
-  return { ...names, cleanStart, will: will && willMessage(will, names.session, now) };
+  return {
+    ...names,
+    cleanStart,
+    expirySeconds,
+    will: will && willMessage(will, names.session, now),
+    willDelaySeconds: will?.delaySeconds ?? 0,
+  };
 }
 
 function willMessage(will: Will, publisher: string, at: number): Message {

@@ -5,19 +5,31 @@
 
 import { Batch } from "../../link/batch.ts";
 import type { MessageBody } from "../../link/message.ts";
-import type { AttachedSubscription, InflightRecord, Scan, SubscriptionRecord } from "../../link/records.ts";
+import {
+  type AttachedRecord,
+  type GreetedSubscription,
+  type InflightRecord,
+  Phase,
+  type Scan,
+  type SubscriptionRecord,
+} from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { LinkLife } from "./link-life.ts";
 
 /** What every shard is told of the connection. */
 export type Identity = Pick<
   records.HelloRecord,
-  "shards" | "depth" | "tenant" | "session" | "generation" | "epoch" | "mqttVersion" | "packetBytesMax"
+  "shards" | "depth" | "tenant" | "session" | "generation" | "epoch" | "mqttVersion" | "packetBytesMax" | "persistent"
 >;
 
 /** A confirmed subscription; `scan` moves as its retained messages arrive. */
-export interface KnownSubscription extends AttachedSubscription {
+export interface KnownSubscription extends GreetedSubscription {
   scan: Scan | undefined;
+}
+
+/** A subscription of an earlier connection: the shard will say where it stands. */
+export function resumed(subscription: SubscriptionRecord): KnownSubscription {
+  return { ...subscription, start: undefined, scan: undefined };
 }
 
 /** A change of subscriptions that the shard has not confirmed. */
@@ -43,8 +55,12 @@ export class ShardLink {
   readonly #releases = new Map<number, InOrder<undefined>>();
   /** Deliveries written to the client and not acknowledged by it, by packet id. */
   readonly inflight = new Map<number, InflightRecord>();
-  /** Those of them that the client has received, as QoS 2 says it, and has been told to complete. */
-  readonly #completing = new Set<number>();
+  /** Those that earlier connections left and the shard has not sent again in this one. */
+  readonly #resuming = new Map<number, InflightRecord>();
+  /** Deliveries of earlier connections that go on with PUBREL: they were not sent in this one, and take no grant. */
+  readonly #granted = new Set<number>();
+  /** Packet ids that the client has received, as QoS 2 says it, and the shard has not recorded. */
+  readonly #recording = new Set<number>();
   /** The shard asked to be told when the client has taken what was sent. */
   asked = false;
   /** Subscriptions whose retained messages are still coming, by number. */
@@ -62,10 +78,13 @@ export class ShardLink {
     this.life = life;
   }
 
+  /** The shard holds state of the session that outlives the connection, and has to hear what becomes of it. */
+  holds = false;
+
   /** True when a broken link has to be replaced; otherwise it may wait until it is used again. */
   get needed(): boolean {
     const waiting = this.#unanswered.size + this.#releases.size + this.#requests.size + this.#parked.length;
-    return waiting > 0 || this.subscriptions.size > 0;
+    return waiting > 0 || this.subscriptions.size > 0 || this.holds;
   }
 
   get backlogBytes(): number {
@@ -90,8 +109,9 @@ export class ShardLink {
       link: this.#attempt,
       cursor: this.#cursor,
       subscriptions: [...this.subscriptions.values()],
-      inflight: [...this.inflight.values()],
+      inflight: [...this.inflight.values(), ...this.#resuming.values()],
     });
+    for (const packetId of this.#recording) records.writeReceived(to, packetId);
     const again: InOrder<() => void>[] = [];
     for (const [packetId, { order, what }] of this.#unanswered) {
       again.push({ order, what: () => records.writePublish(to, packetId, what) });
@@ -108,9 +128,28 @@ export class ShardLink {
     for (const { what } of again.toSorted((a, b) => a.order - b.order)) what();
   }
 
-  /** The shard's log stood at `head` when it answered the first hello: what comes later is ours. */
-  attached(head: number): void {
-    this.#cursor ??= head;
+  /**
+   * The shard answered the hello. The first time it says where the log stands for us, and what earlier connections left:
+   * returns the packet ids that go on with PUBREL.
+   */
+  attached({ cursor, places, inflight }: AttachedRecord): number[] {
+    if (this.#cursor !== undefined) return [];
+    this.#cursor = cursor;
+    const byNumber = new Map(places.map((place) => [place.number, place]));
+    for (const subscription of this.subscriptions.values()) {
+      const place = byNumber.get(subscription.number);
+      if (place) this.#known({ ...subscription, start: place.start, scan: place.scan });
+    }
+    const releasing: number[] = [];
+    for (const delivery of inflight) {
+      if (delivery.phase !== Phase.Received) {
+        this.#resuming.set(delivery.packetId, delivery);
+        continue;
+      }
+      this.inflight.set(delivery.packetId, delivery);
+      releasing.push(delivery.packetId);
+    }
+    return releasing;
   }
 
   /** Hands a publish over. QoS > 0 is kept until the shard answers. */
@@ -155,14 +194,17 @@ export class ShardLink {
   /** The shard applied a subscription at log offset `start`; its retained messages follow if `scanning`. */
   subscribed(subscription: SubscriptionRecord, start: number, scanning: boolean): void {
     const previous = this.subscriptions.get(subscription.filter);
-    const known = {
+    if (previous) this.#scanning.delete(previous.number);
+    this.#known({
       ...subscription,
       start: previous && previous.qos > 0 ? previous.start : start,
       scan: scanning ? this.#newScan(subscription, previous, start) : undefined,
-    };
-    if (previous) this.#scanning.delete(previous.number);
-    if (scanning) this.#scanning.set(known.number, known);
-    this.subscriptions.set(subscription.filter, known);
+    });
+  }
+
+  #known(subscription: KnownSubscription): void {
+    this.subscriptions.set(subscription.filter, subscription);
+    if (subscription.scan) this.#scanning.set(subscription.number, subscription);
   }
 
   /** As the shard decides it: one that does not ask for retained messages goes on with those asked for before. */
@@ -182,9 +224,7 @@ export class ShardLink {
   /** Sets what is known of a filter back to what it was. */
   put(filter: string, subscription: KnownSubscription | undefined): void {
     this.unsubscribed(filter);
-    if (!subscription) return;
-    this.subscriptions.set(filter, subscription);
-    if (subscription.scan) this.#scanning.set(subscription.number, subscription);
+    if (subscription) this.#known(subscription);
   }
 
   unsubscribed(filter: string): void {
@@ -195,28 +235,56 @@ export class ShardLink {
 
   /** A delivery was written to the client. */
   delivered(delivery: InflightRecord): void {
-    this.inflight.set(delivery.packetId, delivery);
-    if (delivery.source === 0) this.#cursor = Math.max(this.#cursor ?? 0, delivery.offset);
+    const { packetId, source, offset } = delivery;
+    // One of an earlier connection is not ahead of what was delivered.
+    if (!this.#resuming.delete(packetId) && source === 0) this.#cursor = Math.max(this.#cursor ?? 0, offset);
+    this.inflight.set(packetId, delivery);
+    this.#granted.add(packetId);
   }
 
-  /** The client received a delivery of QoS 2. Returns false when there was none of this id. */
-  received(packetId: number): boolean {
-    if (!this.inflight.has(packetId)) return false;
-    this.#completing.add(packetId);
+  /**
+   * The client received a delivery of QoS 2.
+   *
+   * @returns "unknown" when there is none of this id, "recorded" when PUBREL may be sent at once; otherwise it is when
+   * the shard has recorded it
+   */
+  received(packetId: number, persistent: boolean): "unknown" | "recorded" | "recording" {
+    const delivery = this.inflight.get(packetId);
+    if (delivery?.qos !== 2) return "unknown";
+    if (delivery.phase === Phase.Received) return "recorded";
+    if (!persistent) {
+      delivery.phase = Phase.Received;
+      return "recorded";
+    }
+    if (!this.#recording.has(packetId)) {
+      this.#recording.add(packetId);
+      if (this.life.usable) records.writeReceived(this.batch.records, packetId);
+    }
+    return "recording";
+  }
+
+  /** The shard has recorded that the client received a delivery, or that its message is gone. False when it did before. */
+  recorded(packetId: number): boolean {
+    this.#recording.delete(packetId);
+    const delivery = this.inflight.get(packetId) ?? this.#resuming.get(packetId);
+    if (!delivery || delivery.phase === Phase.Received) return false;
+    this.#resuming.delete(packetId);
+    this.inflight.set(packetId, { ...delivery, phase: Phase.Received });
     return true;
   }
 
-  /** True when the client may complete this delivery. */
-  completes(packetId: number): boolean {
-    return this.#completing.has(packetId);
+  /** True when a delivery may be acknowledged now by PUBACK (QoS 1), or by PUBCOMP. */
+  completes(packetId: number, qos: 1 | 2): boolean {
+    const delivery = this.inflight.get(packetId);
+    return delivery?.qos === qos && (qos === 1 || delivery.phase === Phase.Received);
   }
 
-  /** The client acknowledged a delivery. Returns false when there was none of this id. */
+  /** The client is done with a delivery. Returns true when that frees a grant. */
   acknowledged(packetId: number): boolean {
     if (!this.inflight.delete(packetId)) return false;
-    this.#completing.delete(packetId);
+    this.#recording.delete(packetId);
     if (this.life.usable) records.writeAck(this.batch.records, packetId);
-    return true;
+    return this.#granted.delete(packetId);
   }
 
   #inOrder<T>(what: T): InOrder<T> {

@@ -1,12 +1,13 @@
 /** The links of one connection to its shards, and the window of deliveries that they share. */
 
-import type { ConnectionBound } from "../../link/records.ts";
+import type { AttachedRecord, ConnectionBound, SubscriptionRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import { LinkFormatError } from "../../link/bytes.ts";
 import type { Effect } from "./effects.ts";
 import type { LinkLife } from "./link-life.ts";
-import { type Identity, ShardLink } from "./shard-link.ts";
+import { type Identity, resumed, ShardLink } from "./shard-link.ts";
 import { Window, type WindowChange } from "./window.ts";
+import { shardsOfFilter } from "../shard/placement.ts";
 
 /** A client that reads slower than we write has taken "enough" when no more than this is waiting for it. */
 const CLIENT_BUFFER_LOW_BYTES = 64 * 1024;
@@ -25,6 +26,8 @@ export class ShardLinks {
   readonly #identity: Identity;
   readonly #window: Window;
   readonly #links = new Map<number, ShardLink>();
+  /** Shards that have not said what they hold of the session since earlier connections. */
+  readonly #awaited = new Set<number>();
   /** When the client's buffer is looked at again for the shards that asked. */
   #drainAt: number | undefined;
   #leaving = false;
@@ -45,6 +48,30 @@ export class ShardLinks {
     }
     link.life.open(now);
     return link;
+  }
+
+  /** Goes on with a session: opens a link to every shard that may hold state of it. */
+  resume(shards: Iterable<number>, subscriptions: readonly SubscriptionRecord[], now: number): void {
+    for (const shard of shards) {
+      this.to(shard, now).holds = true;
+      this.#awaited.add(shard);
+    }
+    for (const subscription of subscriptions) {
+      for (const shard of shardsOfFilter(subscription.filter, this.#identity)) {
+        this.to(shard, now).subscriptions.set(subscription.filter, resumed(subscription));
+      }
+    }
+  }
+
+  /** True when every shard that holds state of the session has said what. */
+  get resumed(): boolean {
+    return this.#awaited.size === 0;
+  }
+
+  /** A shard has taken the connection in. Returns packet ids of earlier connections that go on with PUBREL. */
+  attached(link: ShardLink, record: AttachedRecord): number[] {
+    this.#awaited.delete(link.shard);
+    return link.attached(record);
   }
 
   get(shard: number): ShardLink | undefined {
@@ -92,10 +119,6 @@ export class ShardLinks {
       case records.Kind.Echo:
         records.writeEchoed(link.batch.records);
         return true;
-      case records.Kind.Attached:
-        link.life.attached(now);
-        link.attached(record.head);
-        return true;
       case records.Kind.Scanned:
         link.scanned(record.number, record.after);
         return true;
@@ -109,7 +132,11 @@ export class ShardLinks {
         link.asked = true;
         this.#drainAt = now;
         return true;
+      case records.Kind.Attached:
+        link.life.attached(now);
+        return false;
       case records.Kind.Deliver:
+      case records.Kind.Recorded:
       case records.Kind.Released:
       case records.Kind.Published:
       case records.Kind.Subscribed:
@@ -127,20 +154,28 @@ export class ShardLinks {
     this.#window.delivered(link.shard, deliveries.length);
   }
 
-  /** The client acknowledged a delivery. An id that is not in flight means nothing, and nothing is lost by ignoring it. */
-  acknowledged(packetId: number): void {
+  /**
+   * The client acknowledged a delivery, of QoS 1 by PUBACK, of QoS 2 by PUBCOMP. An id that is not in flight means nothing,
+   * and nothing is lost by ignoring it.
+   */
+  acknowledged(packetId: number, qos: 1 | 2): void {
     const link = this.#owner(packetId);
-    if (link?.acknowledged(packetId)) this.#change(this.#window.acknowledged(link.shard));
+    if (link?.completes(packetId, qos)) this.#done(link, packetId);
   }
 
-  /** The client received a delivery of QoS 2. Returns false when there was none of this id. */
-  received(packetId: number): boolean {
-    return this.#owner(packetId)?.received(packetId) ?? false;
+  /** The client will not have a delivery of QoS 2 [MQTT-4.3.3-4]. */
+  rejected(packetId: number): void {
+    const link = this.#owner(packetId);
+    if (link?.inflight.get(packetId)?.qos === 2) this.#done(link, packetId);
   }
 
-  /** The client completed a delivery of QoS 2. */
-  completed(packetId: number): void {
-    if (this.#owner(packetId)?.completes(packetId)) this.acknowledged(packetId);
+  /** The client received a delivery of QoS 2; {@link ShardLink.received} says what the answer means. */
+  received(packetId: number): ReturnType<ShardLink["received"]> {
+    return this.#owner(packetId)?.received(packetId, this.#identity.persistent) ?? "unknown";
+  }
+
+  #done(link: ShardLink, packetId: number): void {
+    if (link.acknowledged(packetId)) this.#change(this.#window.acknowledged(link.shard));
   }
 
   /** A link broke. Returns false when it is needed and time to give it up. */

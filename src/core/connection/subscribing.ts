@@ -2,13 +2,16 @@
  * SUBSCRIBE and UNSUBSCRIBE over all the shards that a filter lives on. The answer leaves when every owning shard has
  * confirmed: after SUBACK the subscription is effective [MQTT-3.8.4-1]. A filter that some shard does not confirm
  * within {@link CONFIRM_MS} gets 0x80 and is undone where it was confirmed.
+ *
+ * Of a session that outlives the connection the session object keeps the list, and has it before any shard is told: what
+ * a shard then misses, the next hello mends.
  */
 
 import type { Subscribe, SubscriptionRequest, Unsubscribe } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { parseShare, validateTopicFilter } from "../../mqtt/topic.ts";
 import { utf8Length } from "../../mqtt/utf8.ts";
-import { RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
+import { type KeepRecord, RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
 import type { Limits } from "../limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import { type Placement, shardsOfFilter } from "../shard/placement.ts";
@@ -23,6 +26,8 @@ export interface SubscribingHost {
   readonly placement: Placement;
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink;
+  /** Has kept what outlives the connection, if anything does, and then goes on. */
+  keep(change: Pick<KeepRecord, "put" | "remove" | "shards">, now: number, then: (now: number) => void): void;
   suback(packetId: number, codes: readonly number[]): void;
   unsuback(packetId: number, codes: readonly number[]): void;
 }
@@ -32,8 +37,8 @@ interface Entry {
   readonly filter: string;
   readonly waiting: Set<number>;
   readonly confirmed: Map<number, KnownSubscription | undefined>;
-  /** The client had this filter before the packet, so failing must leave it as it was. */
-  existed: boolean;
+  /** What the client had of this filter before the packet: failing must leave it as it was. */
+  previous: SubscriptionRecord | undefined;
   subscription: SubscriptionRecord | undefined;
   code: number;
 }
@@ -48,14 +53,22 @@ interface Pending {
 export class Subscribing {
   readonly #host: SubscribingHost;
   readonly #pending = new Map<number, Pending>();
-  /** Filters in effect or on their way, for the limit. */
-  readonly #filters = new Set<string>();
+  /** Subscriptions in effect or on their way, by filter. */
+  readonly #filters = new Map<string, SubscriptionRecord>();
   #filterBytes = 0;
   #requests = 0;
   #numbers = 0;
 
   constructor(host: SubscribingHost) {
     this.#host = host;
+  }
+
+  /** Goes on with the subscriptions of a session. */
+  resume(subscriptions: readonly SubscriptionRecord[]): void {
+    for (const subscription of subscriptions) {
+      this.#add(subscription);
+      this.#numbers = Math.max(this.#numbers, subscription.number);
+    }
   }
 
   get deadline(): number | undefined {
@@ -127,7 +140,7 @@ export class Subscribing {
 
   #entry(wanted: SubscriptionRequest, identifier: number): Entry {
     const refused = this.#refusal(wanted.filter);
-    const entry = newEntry(wanted.filter, this.#filters.has(wanted.filter), 0);
+    const entry = newEntry(wanted.filter, this.#filters.get(wanted.filter), 0);
     if (refused !== undefined) {
       entry.code = refused;
       return entry;
@@ -135,7 +148,7 @@ export class Subscribing {
     const qos = Math.min(wanted.qos, CAPABILITIES.maximumQos) as 0 | 1 | 2;
     entry.subscription = { ...wanted, qos, identifier, number: ++this.#numbers };
     entry.code = qos;
-    this.#add(wanted.filter);
+    this.#add(entry.subscription);
     for (const shard of shardsOfFilter(wanted.filter, this.#host.placement)) entry.waiting.add(shard);
     return entry;
   }
@@ -156,16 +169,16 @@ export class Subscribing {
   }
 
   #leaving(filter: string): Entry {
-    const entry = newEntry(filter, this.#filters.has(filter), Reason.NoSubscriptionExisted);
+    const entry = newEntry(filter, this.#filters.get(filter), Reason.NoSubscriptionExisted);
     if (!this.#remove(filter)) return entry;
     for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);
     return entry;
   }
 
-  #add(filter: string): void {
-    if (this.#filters.has(filter)) return;
-    this.#filters.add(filter);
-    this.#filterBytes += utf8Length(filter);
+  #add(subscription: SubscriptionRecord): void {
+    const { filter } = subscription;
+    if (!this.#filters.has(filter)) this.#filterBytes += utf8Length(filter);
+    this.#filters.set(filter, subscription);
   }
 
   #remove(filter: string): boolean {
@@ -185,6 +198,19 @@ export class Subscribing {
       }
     }
     this.#pending.set(request, pending);
+    const owned = pending.entries.filter(({ waiting }) => waiting.size > 0);
+    const change = {
+      put: pending.type === "subscribe" ? owned.map(({ subscription }) => subscription!) : [],
+      remove: pending.type === "unsubscribe" ? owned.map(({ filter }) => filter) : [],
+      shards: [...shards.keys()],
+    };
+    this.#host.keep(change, now, (later) => this.#tell(request, pending, shards, later));
+    this.#finish(request, pending, now);
+  }
+
+  /** The list is kept: tells the shards, unless that came too late. */
+  #tell(request: number, pending: Pending, shards: Map<number, Entry[]>, now: number): void {
+    if (!this.#pending.has(request)) return;
     for (const [shard, entries] of shards) {
       const link = this.#host.link(shard, now);
       if (pending.type === "subscribe") {
@@ -193,7 +219,6 @@ export class Subscribing {
         link.request(request, { type: "unsubscribe", filters: entries.map((entry) => entry.filter) });
       }
     }
-    this.#finish(request, pending, now);
   }
 
   #confirm(pending: Pending, link: ShardLink, codes: Uint8Array, apply: (entry: Entry, code: number) => void): void {
@@ -226,10 +251,18 @@ export class Subscribing {
       else if (this.#laterOn(request, filter, shard)) link.put(filter, previous);
       else this.#restore(link, filter, previous);
     }
-    if (!subscription || entry.existed) return;
+    if (!subscription) return;
     const later = this.#later(request, filter);
-    if (later) later.existed = false;
+    if (later) {
+      later.previous = entry.previous;
+      return;
+    }
+    if (this.#filters.get(filter) !== subscription) return;
+    if (entry.previous) this.#add(entry.previous);
     else this.#remove(filter);
+    const { previous } = entry;
+    const change = { put: previous ? [previous] : [], remove: previous ? [] : [filter], shards: [] };
+    this.#host.keep(change, now, () => {});
   }
 
   /** The next request after this one for the same filter. */
@@ -261,6 +294,6 @@ export class Subscribing {
   }
 }
 
-function newEntry(filter: string, existed: boolean, code: number): Entry {
-  return { filter, existed, waiting: new Set(), confirmed: new Map(), subscription: undefined, code };
+function newEntry(filter: string, previous: SubscriptionRecord | undefined, code: number): Entry {
+  return { filter, previous, waiting: new Set(), confirmed: new Map(), subscription: undefined, code };
 }

@@ -1,33 +1,37 @@
 /**
- * The session object's rules: which connection is a client id's one connection, and what becomes of its will.
+ * The session object's rules: which connection is a client id's one connection, what is kept of a session that outlives
+ * its connections, and what becomes of wills.
  *
+ * - A session is (client id, generation). CONNECT with clean start, and expiry, raise the generation first and have the
+ *   shards forget the old one afterwards, for as long as that takes: CONNACK waits for no shard.
  * - Every accepted CONNECT raises the epoch. Numbers are `max(known + 1, now)`, so they rise even when nothing is stored.
  * - A new CONNECT takes the session over: the old connection is told 0x8E and its link closed [MQTT-3.1.4-3].
  * - A connection whose link broke comes back with its own epoch, and is welcome while no later one is known: of any
  *   number of racing connections exactly the latest survives.
  * - A link that closes without END may come back within {@link GRACE_MS}; then its client counts as gone.
- * - A will is published on every end but END(publishWill = false) [MQTT-3.1.2-8], through its topic's shard, which
- *   stores that it did: an alarm that fires twice publishes once.
- * - What is stored are wills. When none is left the object wipes itself; a session without a will writes nothing.
+ * - A session with an expiry interval is stored before its first CONNACK, and its subscriptions before their shards are
+ *   told. It expires that long after its connection has gone [MQTT-4.1.0-2].
+ * - A will is published on every end but END(publishWill = false) [MQTT-3.1.2-8], `wills.ts`.
+ * - A session that ends with its connection and has no will stores nothing. When nothing is owed the object wipes itself.
  */
 
 import { ByteReader, ByteWriter, LinkFormatError } from "../../link/bytes.ts";
-import type { ConnectRecord, Fence, SessionBound } from "../../link/records.ts";
+import { type ConnectRecord, type Fence, FOR_EVER, type KeepRecord, type SessionBound } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import { Reason } from "../../mqtt/reason.ts";
-import type { SessionStore, Will } from "./store.ts";
+import type { KeptSession, SessionStore, Wipe } from "./store.ts";
+import { Wills } from "./wills.ts";
+import { Wipes } from "./wipes.ts";
 
 /** How long a lost link may take to come back; above what a connection tries for (`GIVE_UP_MS`). */
 export const GRACE_MS = 40_000;
-/** How often a session with a will makes sure that its connection did not vanish without a close. */
+/** How often a session with something stored makes sure that its connection did not vanish without a close. */
 export const STILL_HERE_MS = 12 * 3600 * 1000;
 /** A link that was silent for this long, at a ping every four minutes, has nobody at its other end. */
 export const SILENCE_MAX_MS = 15 * 60 * 1000;
 /** As many as may race within the time in which a connection asks again. */
 const SUPERSEDED_KEPT = 32;
-/** When a will that could not be handed to its shard is tried again. */
-const WILL_RETRY_MS = 10_000;
 
 export type SessionEffect =
   | { readonly type: "send"; readonly link: number; readonly frame: Uint8Array }
@@ -36,6 +40,8 @@ export type SessionEffect =
   | { readonly type: "attach"; readonly link: number; readonly attachment: SessionAttachment }
   /** Hand the will to its topic's shard and report `willPublished` or `willFailed`. */
   | { readonly type: "publishWill"; readonly fence: Fence; readonly message: Message }
+  /** Have a shard forget a generation and those before it, and report `shardWiped` or `wipeFailed`. */
+  | { readonly type: "wipeShard"; readonly wipe: Wipe }
   /** Nothing is owed: delete everything that is stored, the alarm included. */
   | { readonly type: "wipe" };
 
@@ -43,6 +49,8 @@ export type SessionEffect =
 interface Known extends Fence {
   /** Its own name, by which it is known again when it never got its welcome. */
   readonly connection: string;
+  /** It found the session. */
+  readonly present: boolean;
 }
 
 /** What stays with a link's socket while the object sleeps. */
@@ -63,17 +71,16 @@ export class Session {
   readonly #store: SessionStore;
   /** When a link's automatic ping was last answered, in ms since 1970; asked for only by the alarm. */
   readonly #lastPingAt: (link: number) => number | undefined;
-  /** By epoch, oldest first. */
-  readonly #wills: Map<number, Will>;
+  readonly #wills: Wills;
+  readonly #wipes: Wipes;
+  /** The session, if it outlives its connections. */
+  #kept: KeptSession | undefined;
   /** The latest connection that is known of. */
-  #latest: Known = { generation: 0, epoch: 0, connection: "" };
+  #latest: Known = { generation: 0, epoch: 0, connection: "", present: false };
   /** Connections that were taken over lately, by name: one may ask again that never got its welcome. */
   readonly #superseded: string[] = [];
   #current: SessionLink | undefined;
   #stillHereAt: number;
-  /** Epochs whose will is on its way to its shard, and since when. */
-  readonly #publishing = new Map<number, number>();
-  #retryWillsAt: number | undefined;
   /** Something is stored, so there will be something to wipe. */
   #stored: boolean;
   #effects: SessionEffect[] = [];
@@ -88,27 +95,28 @@ export class Session {
     this.#store = store;
     this.#lastPingAt = lastPingAt;
     this.#stillHereAt = now + STILL_HERE_MS;
-    this.#wills = new Map(store.wills().map((will) => [will.epoch, will]));
-    this.#stored = this.#wills.size > 0;
-    for (const fence of [...this.#wills.values(), ...links.map(({ attachment }) => attachment)]) {
-      if (fence.epoch > this.#latest.epoch) this.#latest = fence;
+    this.#wills = new Wills(store);
+    this.#wipes = new Wipes(store);
+    this.#kept = store.session();
+    this.#stored = this.#owes;
+    const wills = [...this.#wills.all].map((will) => ({ ...will, present: false }));
+    for (const known of [...wills, ...(this.#kept ? [this.#kept] : []), ...links.map((link) => link.attachment)]) {
+      const { generation, epoch, connection, present } = known;
+      if (epoch >= this.#latest.epoch) this.#latest = { generation, epoch, connection, present };
     }
+    const generation = Math.max(this.#latest.generation, this.#wipes.generation);
+    this.#latest = { ...this.#latest, generation };
     this.#current = links.find(({ attachment }) => attachment.epoch === this.#latest.epoch);
     // The object was restarted, and with it went its links: their connections come back, or they are gone too.
-    for (const will of this.#wills.values())
-      if (will.epoch !== this.#current?.attachment.epoch) this.#expect(will, now);
+    if (!this.#current) this.#expect(now);
   }
 
   /** When {@link alarm} has to be called; a later, an earlier or a second call does no harm. */
   get alarmAt(): number | undefined {
-    let at: number | undefined;
-    for (const { epoch, due } of this.#wills.values()) {
-      // The alarm outlives an object that dies while its will is on its way.
-      const retryAt = Math.max(this.#retryWillsAt ?? 0, (this.#publishing.get(epoch) ?? -Infinity) + WILL_RETRY_MS);
-      const next = due === undefined ? this.#stillHereAt : Math.max(due, retryAt);
-      if (at === undefined || next < at) at = next;
-    }
-    return at;
+    const times = [this.#wills.alarmAt, this.#wipes.alarmAt, this.#expiresAt];
+    if (this.#current && (this.#kept || this.#wills.get(this.#latest.epoch))) times.push(this.#stillHereAt);
+    const known = times.filter((time) => time !== undefined && time !== Infinity) as number[];
+    return known.length > 0 ? Math.min(...known) : undefined;
   }
 
   /** What the constructor found to do. */
@@ -141,14 +149,22 @@ export class Session {
 
   /** The shard has the will, or had it already. */
   willPublished(epoch: number, now: number): readonly SessionEffect[] {
-    this.#publishing.delete(epoch);
-    this.#dropWill(epoch);
+    this.#wills.published(epoch);
     return this.#settle(now);
   }
 
   willFailed(epoch: number, now: number): readonly SessionEffect[] {
-    this.#publishing.delete(epoch);
-    this.#retryWillsAt = now + WILL_RETRY_MS;
+    this.#wills.failed(epoch, now);
+    return this.#settle(now);
+  }
+
+  shardWiped(wipe: Wipe, now: number): readonly SessionEffect[] {
+    this.#wipes.done(wipe);
+    return this.#settle(now);
+  }
+
+  wipeFailed(wipe: Wipe, now: number): readonly SessionEffect[] {
+    this.#wipes.failed(wipe, now);
     return this.#settle(now);
   }
 
@@ -165,10 +181,13 @@ export class Session {
           this.#connect(link, record, now);
         }
         return;
+      case records.Kind.Keep:
+        if (this.#current?.id === link) this.#keep(link, record);
+        return;
       case records.Kind.End:
         if (this.#current?.id === link) {
-          this.#release(this.#current.attachment.epoch, record.publishWill, now);
           this.#current = undefined;
+          this.#leave(record.publishWill, record.expirySeconds, now);
         }
         this.#send(link, records.writeEnded);
         return;
@@ -176,6 +195,8 @@ export class Session {
         throw new LinkFormatError("not a record for a session object");
     }
   }
+
+  // Connections.
 
   #connect(link: number, connect: ConnectRecord, now: number): void {
     if (this.#superseded.includes(connect.connection)) {
@@ -186,22 +207,36 @@ export class Session {
     this.#superseded.push(this.#latest.connection);
     if (this.#superseded.length > SUPERSEDED_KEPT) this.#superseded.shift();
     this.#store.transaction(() => {
-      // The session of before ends here, whoever still holds it, and so every will of it is due.
-      for (const { epoch } of this.#wills.values()) this.#release(epoch, true, now);
+      const resumed = connect.cleanStart ? undefined : this.#resumable(now);
+      if (resumed) this.#wills.resumed(now);
+      else this.#endSession(now); // [MQTT-3.1.2-4]
       this.#latest = {
-        generation: Math.max(this.#latest.generation + 1, now),
+        generation: resumed?.generation ?? Math.max(this.#latest.generation + 1, now),
         epoch: Math.max(this.#latest.epoch + 1, now),
         connection: connect.connection,
+        present: resumed !== undefined,
       };
-      if (connect.will) this.#putWill({ ...this.#latest, message: connect.will, due: undefined });
+      const { expirySeconds, will, willDelaySeconds } = connect;
+      if (resumed || expirySeconds > 0) {
+        this.#putSession({ ...this.#latest, expirySeconds, goneAt: undefined, shards: resumed?.shards ?? [] });
+      }
+      if (will) {
+        this.#stored = true;
+        this.#wills.put({ ...this.#latest, delaySeconds: willDelaySeconds, message: will, due: undefined });
+      }
     });
-    this.#welcome(link, connect.link, now);
+    this.#welcome(link, connect.link, true, now);
+  }
+
+  /** The session, if a connection may go on with it: it ends with a connection that did not ask for more. */
+  #resumable(now: number): KeptSession | undefined {
+    if (this.#expiresAt !== undefined && this.#expiresAt <= now) return undefined;
+    return this.#kept && this.#kept.expirySeconds > 0 ? this.#kept : undefined;
   }
 
   #reattach(link: number, connect: ConnectRecord, fence: Fence, now: number): void {
-    const will = this.#wills.get(fence.epoch);
-    const ended = will?.due !== undefined && will.due <= now;
-    if (fence.epoch < this.#latest.epoch || ended) {
+    const ended = connect.expirySeconds > 0 && this.#kept?.generation !== fence.generation;
+    if (fence.epoch < this.#latest.epoch || ended || this.#isGone(fence, now)) {
       this.#refuse(link, Reason.SessionTakenOver);
       return;
     }
@@ -215,9 +250,19 @@ export class Session {
       if (epoch === fence.epoch) this.#effects.push({ type: "close", link: this.#current.id });
       else this.#takeOver();
     }
-    this.#latest = { generation: fence.generation, epoch: fence.epoch, connection: connect.connection };
-    if (will) this.#setDue(will, undefined);
-    this.#welcome(link, connect.link, now);
+    const present = this.#latest.epoch === fence.epoch && this.#latest.present;
+    this.#latest = { generation: fence.generation, epoch: fence.epoch, connection: connect.connection, present };
+    if (this.#kept?.goneAt !== undefined) this.#putSession({ ...this.#kept, goneAt: undefined });
+    this.#wills.setDue(fence.epoch, undefined, now);
+    this.#welcome(link, connect.link, connect.reattach === undefined, now);
+  }
+
+  /** True when a connection counts as over, so that it comes back too late. */
+  #isGone({ generation, epoch }: Fence, now: number): boolean {
+    const due = this.#wills.get(epoch)?.due;
+    if (due !== undefined && due <= now) return true;
+    const kept = this.#kept;
+    return kept?.generation === generation && kept.goneAt !== undefined && kept.goneAt <= now;
   }
 
   /** The connection that is here makes room for another one. */
@@ -226,24 +271,57 @@ export class Session {
     this.#current = undefined;
   }
 
-  #welcome(link: number, number: number, now: number): void {
+  /** @param whole the connection has not been told what is kept of the session */
+  #welcome(link: number, number: number, whole: boolean, now: number): void {
     this.#current = { id: link, attachment: { ...this.#latest, link: number, at: now } };
     this.#stillHereAt = now + STILL_HERE_MS;
     this.#effects.push({ type: "attach", link, attachment: this.#current.attachment });
-    this.#send(link, (to) => records.writeWelcome(to, records.LINK_VERSIONS.max, this.#latest, false));
+    const { generation, epoch, present } = this.#latest;
+    const kept = this.#kept;
+    this.#send(link, (to) =>
+      records.writeWelcome(to, {
+        version: records.LINK_VERSIONS.max,
+        generation,
+        epoch,
+        sessionPresent: present,
+        persistent: kept !== undefined,
+        shards: whole && kept ? kept.shards : [],
+        subscriptions: whole && kept ? this.#store.subscriptions() : [],
+      }),
+    );
+  }
+
+  /** A client is gone: its session goes on, or ends with it. */
+  #leave(publishWill: boolean, expirySeconds: number, now: number): void {
+    const { epoch } = this.#latest;
+    this.#store.transaction(() => {
+      if (!publishWill) this.#wills.drop(epoch, now);
+      if (!this.#kept || expirySeconds === 0) this.#endSession(now);
+      else this.#gone({ ...this.#kept, expirySeconds }, now, now);
+    });
   }
 
   /** A link went without END: its connection may come back. */
   #lose(link: number, now: number): void {
     if (this.#current?.id !== link) return;
-    const will = this.#wills.get(this.#current.attachment.epoch);
     this.#current = undefined;
-    if (will) this.#expect(will, now);
+    this.#expect(now);
   }
 
-  /** A will's connection has no link: it is published unless the connection comes back in time. */
-  #expect(will: Will, now: number): void {
-    if (will.due === undefined) this.#setDue(will, now + GRACE_MS);
+  /** The latest connection has no link: it counts as gone unless it comes back in time. */
+  #expect(now: number): void {
+    if (this.#kept && this.#kept.goneAt === undefined) this.#gone(this.#kept, now + GRACE_MS, now);
+    const will = this.#wills.get(this.#latest.epoch);
+    if (will?.due === undefined) this.#wills.setDue(this.#latest.epoch, now + GRACE_MS, now);
+  }
+
+  /** The connection of a session that goes on is over at `at`; the delay of its will begins then. */
+  #gone(kept: KeptSession, at: number, now: number): void {
+    this.#putSession({ ...kept, goneAt: at });
+    const will = this.#wills.get(kept.epoch);
+    if (!will) return;
+    const delaySeconds = Math.min(will.delaySeconds, kept.expirySeconds); // [MQTT §3.1.3.2.2]
+    this.#wills.setDue(kept.epoch, at + delaySeconds * 1000, now);
   }
 
   /** Is the other end of the link still there, that may not have been heard of for hours? */
@@ -257,28 +335,50 @@ export class Session {
     this.#lose(id, now);
   }
 
-  /** A connection is over: its will is due unless its client said goodbye [MQTT-3.1.2-10]. */
-  #release(epoch: number, publish: boolean, now: number): void {
-    const will = this.#wills.get(epoch);
-    if (!will || (will.due !== undefined && will.due <= now)) return;
-    if (publish) this.#setDue(will, now);
-    else this.#dropWill(epoch);
+  // The session.
+
+  /** When the session expires; undefined while it is connected, and when it never does. */
+  get #expiresAt(): number | undefined {
+    const { goneAt, expirySeconds } = this.#kept ?? {};
+    if (goneAt === undefined || expirySeconds === FOR_EVER) return undefined;
+    return goneAt + expirySeconds! * 1000;
   }
 
-  #putWill(will: Will): void {
-    this.#store.putWill(will);
-    this.#wills.set(will.epoch, will);
+  /** Stores a change of subscriptions before the shards are told of it. */
+  #keep(link: number, { request, put, remove, shards }: KeepRecord): void {
+    const kept = this.#kept;
+    if (!kept) {
+      this.#refuse(link, Reason.SessionTakenOver);
+      return;
+    }
+    this.#store.transaction(() => {
+      const more = shards.filter((shard) => !kept.shards.includes(shard));
+      // The set of shards only grows: what they hold of the session may outlast its subscriptions.
+      if (more.length > 0) this.#putSession({ ...kept, shards: [...kept.shards, ...more] });
+      for (const subscription of put) this.#store.putSubscription(subscription);
+      for (const filter of remove) this.#store.deleteSubscription(filter);
+    });
+    this.#send(link, (to) => records.writeKept(to, request));
+  }
+
+  /** The session is over, whoever still holds it; its wills are due, and its shards have to forget it. */
+  #endSession(now: number): void {
+    this.#wills.ended(now);
+    if (!this.#kept) return;
+    const { generation, shards } = this.#kept;
+    for (const shard of shards) this.#wipes.add({ shard, generation });
+    this.#store.deleteSession();
+    this.#kept = undefined;
+  }
+
+  #putSession(session: KeptSession): void {
+    this.#store.putSession(session);
+    this.#kept = session;
     this.#stored = true;
   }
 
-  #setDue(will: Will, due: number | undefined): void {
-    if (will.due === due) return;
-    this.#store.setDue(will.epoch, due);
-    this.#wills.set(will.epoch, { ...will, due });
-  }
-
-  #dropWill(epoch: number): void {
-    if (this.#wills.delete(epoch)) this.#store.deleteWill(epoch);
+  get #owes(): boolean {
+    return this.#kept !== undefined || !this.#wills.empty || !this.#wipes.empty;
   }
 
   #refuse(link: number, reason: Reason): void {
@@ -293,15 +393,12 @@ export class Session {
   }
 
   #settle(now: number): readonly SessionEffect[] {
-    if (this.#retryWillsAt !== undefined && now >= this.#retryWillsAt) this.#retryWillsAt = undefined;
-    if (this.#retryWillsAt === undefined) {
-      for (const { due, generation, epoch, message } of this.#wills.values()) {
-        if (due === undefined || due > now || this.#publishing.has(epoch)) continue;
-        this.#publishing.set(epoch, now);
-        this.#effects.push({ type: "publishWill", fence: { generation, epoch }, message });
-      }
+    if (this.#expiresAt !== undefined && this.#expiresAt <= now) {
+      this.#store.transaction(() => this.#endSession(now));
     }
-    if (this.#stored && this.#wills.size === 0) {
+    this.#wills.publish(now, (fence, message) => this.#effects.push({ type: "publishWill", fence, message }));
+    this.#wipes.run(now, (wipe) => this.#effects.push({ type: "wipeShard", wipe }));
+    if (this.#stored && !this.#owes) {
       this.#stored = false;
       this.#store.wiped();
       this.#effects.push({ type: "wipe" });

@@ -5,7 +5,7 @@
 
 import type { AttachedSubscription, Fence, HelloRecord, InflightRecord, Scan, ShardBound } from "../../link/records.ts";
 import { ByteWriter } from "../../link/bytes.ts";
-import { Kind, LINK_VERSIONS, writeHello } from "../../link/records.ts";
+import { Kind, LINK_VERSIONS, Phase, writeHello } from "../../link/records.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Placement } from "./placement.ts";
 
@@ -23,21 +23,38 @@ export type SubscriptionChange = Extract<
   { readonly kind: typeof Kind.Subscribe } | { readonly kind: typeof Kind.Unsubscribe }
 >;
 
+/** Whose attendance it is, and under which terms; most of a hello. */
+export type Attending = Omit<HelloRecord, "kind" | "versionMin" | "versionMax" | "cursor" | "subscriptions">;
+
+/** What is stored of a session's place. */
+interface Stored {
+  /** When it was stored. */
+  readonly at: number;
+  readonly cursor: number;
+  /** How many deliveries and scans. */
+  readonly inflight: number;
+  readonly scans: number;
+}
+
 export class Attendance implements Fence {
   readonly session: string;
   readonly generation: number;
   readonly epoch: number;
+  /** The session outlives its connections. */
+  readonly persistent: boolean;
   readonly mqttVersion: 3 | 4 | 5;
   readonly packetBytesMax: number;
   readonly subscriptions = new Map<string, Subscription>();
   /** Deliveries not acknowledged, by packet id, in the order in which they were sent. */
   readonly inflight = new Map<number, InflightRecord>();
+  /** Those of them that an earlier connection left, and that are still to be sent again in this one. */
+  readonly resends: InflightRecord[] = [];
   readonly #placement: Placement;
   readonly #shard: number;
   readonly #tenant: string;
   linkNumber: number;
   outlet: Outlet | undefined;
-  /** When the session is given up that has no link. */
+  /** When the session is given up that has no link; undefined: not here. */
   offlineUntil: number | undefined;
   /** Deliveries that the connection allows. */
   grants: number;
@@ -45,26 +62,49 @@ export class Attendance implements Fence {
   hungry = false;
   /** Offset up to which the log was delivered; undefined while it is at the head, whatever that is. */
   behind: number | undefined;
+  /** Nobody has looked yet whether the log has anything for the session behind that offset. */
+  uncertain = false;
   /** Changes of subscriptions that wait until the log was delivered on the terms that were in force. */
   readonly held: SubscriptionChange[] = [];
   /** What the link's socket remembers is out of date. */
   dirty = false;
+  /** A row of its own says that the shard holds something of the session. */
+  kept = false;
+  /** Its place as it is stored, once it is. */
+  stored: Stored | undefined;
   #packetId: number;
   #released = 0;
 
-  constructor(hello: HelloRecord, shard: number) {
-    this.session = hello.session;
-    this.generation = hello.generation;
-    this.epoch = hello.epoch;
-    this.mqttVersion = hello.mqttVersion;
-    this.packetBytesMax = hello.packetBytesMax;
-    this.linkNumber = hello.link;
-    this.grants = hello.grants;
-    this.#tenant = hello.tenant;
-    this.#placement = { shards: hello.shards, depth: hello.depth };
+  constructor(attending: Attending, shard: number) {
+    this.session = attending.session;
+    this.generation = attending.generation;
+    this.epoch = attending.epoch;
+    this.persistent = attending.persistent;
+    this.mqttVersion = attending.mqttVersion;
+    this.packetBytesMax = attending.packetBytesMax;
+    this.linkNumber = attending.link;
+    this.grants = attending.grants;
+    this.#tenant = attending.tenant;
+    this.#placement = { shards: attending.shards, depth: attending.depth };
     this.#shard = shard;
     this.#packetId = shard;
-    for (const delivery of hello.inflight) this.inflight.set(delivery.packetId, delivery);
+    for (const delivery of attending.inflight) this.#hold(delivery);
+  }
+
+  /** Goes on where an earlier connection of the session has left off. */
+  resume(earlier: Attendance): void {
+    this.behind = earlier.behind;
+    this.uncertain = earlier.uncertain;
+    this.#packetId = earlier.#packetId;
+    this.#released = earlier.#released;
+    for (const delivery of earlier.inflight.values()) {
+      this.#hold(delivery.phase === Phase.Sent ? { ...delivery, phase: Phase.Unsent } : delivery);
+    }
+  }
+
+  #hold(delivery: InflightRecord): void {
+    this.inflight.set(delivery.packetId, delivery);
+    if (delivery.phase === Phase.Unsent) this.resends.push(delivery);
   }
 
   get scanning(): Subscription | undefined {
@@ -74,7 +114,13 @@ export class Attendance implements Fence {
 
   /** True when something waits to be delivered. */
   get owed(): boolean {
-    return this.behind !== undefined || this.scanning !== undefined;
+    return this.resends.length > 0 || this.behind !== undefined || this.scanning !== undefined;
+  }
+
+  /** True when a packet id is free: the shard's slice has so many. */
+  get hasFreeId(): boolean {
+    const { shards } = this.#placement;
+    return this.inflight.size < Math.floor((65_535 - this.#shard) / shards) + (this.#shard === 0 ? 0 : 1);
   }
 
   /**
@@ -103,10 +149,10 @@ export class Attendance implements Fence {
 
   /** The log must keep what comes after this offset for this session; undefined when it needs nothing. */
   needs(): number | undefined {
-    for (const { offset, source } of this.inflight.values()) {
+    for (const { offset, source, phase } of this.inflight.values()) {
       // A frame that is lost with its link is sent again from the log, so what is not acknowledged is still needed.
       // Deliveries from the log are in its order: the first is the oldest, and older than what is still behind.
-      if (source === 0 && offset > this.#released) return offset - 1;
+      if (source === 0 && offset > this.#released && phase !== Phase.Received) return offset - 1;
     }
     return this.behind;
   }
@@ -133,6 +179,7 @@ export class Attendance implements Fence {
       link: this.linkNumber,
       mqttVersion: this.mqttVersion,
       packetBytesMax: this.packetBytesMax,
+      persistent: this.persistent,
       cursor: this.behind ?? head,
       grants: this.grants,
       subscriptions: [...this.subscriptions.values()],

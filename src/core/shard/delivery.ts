@@ -52,10 +52,35 @@ export function encodeDelivery(
 ): Uint8Array | undefined {
   const expirySeconds = remainingSeconds(message, now);
   if (expirySeconds === 0) return undefined;
+  return encode(arena, message, terms, version, retained, false, expirySeconds); // [MQTT-3.3.1-3]: never the publisher's DUP
+}
+
+/** Encodes a delivery once more, with DUP, although its message may have expired since it was first sent [MQTT-4.3.3-7]. */
+export function encodeAgain(
+  arena: Arena,
+  message: Message,
+  terms: Terms,
+  version: 3 | 4 | 5,
+  retained: boolean,
+  now: number,
+): Uint8Array {
+  const left = remainingSeconds(message, now);
+  return encode(arena, message, terms, version, retained, true, left === undefined ? undefined : Math.max(left, 1));
+}
+
+function encode(
+  arena: Arena,
+  message: Message,
+  terms: Terms,
+  version: 3 | 4 | 5,
+  retained: boolean,
+  dup: boolean,
+  expirySeconds: number | undefined,
+): Uint8Array {
   const publish = {
     version,
     qos: deliveredQos(message, terms),
-    dup: false, // [MQTT-3.3.1-3]: never the publisher's
+    dup,
     retain: retained || (terms.retainAsPublished && message.retain), // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
     packetId: 0,
     topic: message.topicUtf8,

@@ -85,7 +85,7 @@ export class Dispatch {
   /** True when a session that had everything before `offset` can be sent it now; otherwise it falls behind. */
   #isCurrent(attendance: Attendance, offset: number, now: number): boolean {
     if (attendance.behind === undefined) {
-      if (this.#parts.pump.ready(attendance)) return true;
+      if (attendance.resends.length === 0 && this.#parts.pump.ready(attendance)) return true;
       attendance.behind = offset - 1;
       this.#host.touch(attendance, now);
     }

@@ -3,6 +3,7 @@
  * changes: a busy topic is published to far more often than it is subscribed to.
  */
 
+import type { Message } from "../../mqtt/message.ts";
 import type { Attendance, Subscription } from "./attendance.ts";
 import { merge, type Terms } from "./delivery.ts";
 import type { SubscriptionTree } from "./subscription-tree.ts";
@@ -67,6 +68,19 @@ export class Fanout {
       this.#recipients += plan.recipients.length;
     }
     return plan;
+  }
+
+  /**
+   * What a session's subscriptions say of an entry of the log: those that are older than it and had it logged. Undefined
+   * when it is not the session's.
+   */
+  terms(attendance: Attendance, { topic, publisher }: Message, offset: number): Terms | undefined {
+    const subscriptions = this.plan(topic)
+      .of(attendance)
+      ?.subscriptions.filter(({ start, noLocal }) => start < offset && !(noLocal && publisher === attendance.session));
+    if (!subscriptions || subscriptions.length === 0) return undefined;
+    // What nobody wanted above QoS 0 was delivered live.
+    return subscriptions.some(({ qos }) => qos > 0) ? merge(subscriptions) : undefined;
   }
 
   #work(topic: string): Plan {

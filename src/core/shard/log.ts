@@ -10,8 +10,8 @@
  */
 
 import { ByteWriter } from "../../link/bytes.ts";
-import { type Entry, type ShardStore, writeEntry } from "./store.ts";
 import type { Message } from "../../mqtt/message.ts";
+import { type Entry, type ShardStore, type StoredBatch, writeEntry } from "./store.ts";
 
 /** Offsets reserved with one row written. */
 export const RESERVATION = 2 ** 20;
@@ -19,11 +19,6 @@ export const RESERVATION = 2 ** 20;
 const BATCH_BYTES_MAX = 1_900_000;
 /** Batches read from the store and kept decoded, for sessions that read at about the same place. */
 const DECODED_BATCHES = 4;
-
-interface Batch {
-  readonly last: number;
-  readonly bytes: number;
-}
 
 interface DecodedBatch {
   readonly first: number;
@@ -33,18 +28,16 @@ interface DecodedBatch {
 
 export class Log {
   readonly #store: ShardStore;
-  readonly #bytesMax: number;
   #head: number;
   #reserved: number;
   readonly #pending: Entry[] = [];
   /** What is stored, oldest first. */
-  #batches: Batch[];
+  #batches: StoredBatch[];
   #bytes = 0;
   #decoded: DecodedBatch[] = [];
 
-  constructor(store: ShardStore, bytesMax: number) {
+  constructor(store: ShardStore) {
     this.#store = store;
-    this.#bytesMax = bytesMax;
     this.#reserved = store.reserved();
     this.#head = this.#reserved;
     this.#batches = store.batches();
@@ -58,6 +51,25 @@ export class Log {
 
   get empty(): boolean {
     return this.#batches.length === 0 && this.#pending.length === 0;
+  }
+
+  /** Bytes that are stored. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes that are stored after `offset`, the whole of a batch that it is in. */
+  bytesAfter(offset: number): number {
+    let bytes = 0;
+    for (let at = this.#batches.length - 1; at >= 0 && this.#batches[at]!.last > offset; at--) {
+      bytes += this.#batches[at]!.bytes;
+    }
+    return bytes;
+  }
+
+  /** When the oldest batch was written, in milliseconds since 1970; undefined when there is none. */
+  get oldestAt(): number | undefined {
+    return this.#batches[0]?.at;
   }
 
   /** True when something was logged after `offset`. */
@@ -81,15 +93,21 @@ export class Log {
     this.#pending.push({ offset, message });
   }
 
+  /** The message at an offset; undefined when it is not in the log any more. */
+  at(offset: number): Message | undefined {
+    const entry = this.read(offset - 1)[0];
+    return entry?.offset === offset ? entry.message : undefined;
+  }
+
   /** Writes what was appended, several messages to a row. */
-  commit(): void {
+  commit(now: number): void {
     if (this.#pending.length === 0) return;
     const to = new ByteWriter(1024);
     let batch: Entry[] = [];
     const close = (): void => {
       const encoded = to.take();
-      this.#store.appendBatch(batch, encoded);
-      this.#batches.push({ last: batch.at(-1)!.offset, bytes: encoded.length });
+      this.#store.appendBatch(batch, now, encoded);
+      this.#batches.push({ last: batch.at(-1)!.offset, bytes: encoded.length, at: now });
       this.#bytes += encoded.length;
       batch = [];
     };
@@ -120,16 +138,53 @@ export class Log {
     if (gone > 0) this.#drop(gone);
   }
 
-  /** Where the log has to be cut to fit its limit; undefined while it does. */
-  overflow(): number | undefined {
+  /** Bytes of the batch that ends at `last`; 0 when there is none. */
+  batchBytes(last: number): number {
+    return this.#batches[this.#find(last)]?.bytes ?? 0;
+  }
+
+  /** Deletes the batch that ends at `last`, wherever it is. */
+  drop(last: number): void {
+    const at = this.#find(last);
+    if (at < 0) return;
+    this.#bytes -= this.#batches[at]!.bytes;
+    this.#batches.splice(at, 1);
+    this.#store.deleteBatch(last);
+    this.#decoded = this.#decoded.filter((batch) => batch.last !== last);
+  }
+
+  /** Where the log has to be cut to have no more than so many bytes; undefined when it has not. */
+  cutForBytes(bytesMax: number): number | undefined {
     let bytes = this.#bytes;
     let cut: number | undefined;
     for (const batch of this.#batches) {
-      if (bytes <= this.#bytesMax) break;
+      if (bytes <= bytesMax) break;
       bytes -= batch.bytes;
       cut = batch.last;
     }
     return cut;
+  }
+
+  /** Where the log has to be cut to have nothing that was written before `at`; undefined when it has not. */
+  cutForAge(at: number): number | undefined {
+    let cut: number | undefined;
+    for (const batch of this.#batches) {
+      if (batch.at >= at) break;
+      cut = batch.last;
+    }
+    return cut;
+  }
+
+  /** Where the batch is that ends at `last`; -1 when there is none. */
+  #find(last: number): number {
+    let from = 0;
+    let to = this.#batches.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (this.#batches[middle]!.last < last) from = middle + 1;
+      else to = middle;
+    }
+    return this.#batches[from]?.last === last ? from : -1;
   }
 
   #drop(count: number): void {

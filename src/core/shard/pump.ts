@@ -6,54 +6,112 @@
 
 import { remainingSeconds } from "../../mqtt/message.ts";
 import type { Attendance, Subscription } from "./attendance.ts";
-import { deliveredQos, encodeDelivery, merge, type Terms } from "./delivery.ts";
+import { deliveredQos, encodeAgain, encodeDelivery, merge } from "./delivery.ts";
 import type { Fanout } from "./fanout.ts";
 import type { Log } from "./log.ts";
 import type { Outbox } from "./outlet.ts";
 import { packetIdPosition } from "../../mqtt/publish.ts";
+import type { Places } from "./place.ts";
 import type { Retained } from "./retained.ts";
 import type { Entry } from "./store.ts";
-import { type Scan, writeHungry, writeScanned } from "../../link/records.ts";
+import { type InflightRecord, Phase, type Scan, writeHungry, writeRecorded, writeScanned } from "../../link/records.ts";
+
+interface Parts {
+  readonly log: Log;
+  readonly retained: Retained;
+  readonly fanout: Fanout;
+  readonly outbox: Outbox;
+  readonly places: Places;
+}
 
 export class Pump {
   readonly #log: Log;
   readonly #retained: Retained;
   readonly #fanout: Fanout;
   readonly #outbox: Outbox;
+  readonly #places: Places;
   readonly #backlogBytesMax: number;
 
-  constructor(parts: { log: Log; retained: Retained; fanout: Fanout; outbox: Outbox }, backlogBytesMax: number) {
+  constructor(parts: Parts, backlogBytesMax: number) {
     this.#log = parts.log;
     this.#retained = parts.retained;
     this.#fanout = parts.fanout;
     this.#outbox = parts.outbox;
+    this.#places = parts.places;
     this.#backlogBytesMax = backlogBytesMax;
   }
 
   /** Delivers as much as the session may have now. Returns true when something about it changed. */
   run(to: Attendance, now: number): boolean {
     if (!to.outlet || !to.owed) return false;
-    this.#scan(to, now);
-    this.#read(to, now);
+    // What was sent before is sent again before anything new [MQTT-4.6.0-1].
+    if (this.#resend(to, now)) {
+      this.#scan(to, now);
+      this.#read(to, now);
+    }
     this.#tellHunger(to);
     return true;
   }
 
   /** True when a delivery of QoS > 0 can leave at once. */
   ready(to: Attendance): boolean {
-    return to.outlet !== undefined && to.grants > 0 && to.outlet.backlogBytes < this.#backlogBytesMax;
+    return this.#mayHave(to) && to.hasFreeId;
+  }
+
+  #mayHave({ outlet, grants }: Attendance): boolean {
+    return outlet !== undefined && grants > 0 && outlet.backlogBytes < this.#backlogBytesMax;
   }
 
   /** Sends a packet of QoS > 0 under a packet id and a grant of its own. The id is written into `packet`. */
   deliver(to: Attendance, packet: Uint8Array, topicBytes: number, offset: number, source: number): void {
     const packetId = to.nextPacketId();
-    const at = packetIdPosition(topicBytes, packet);
-    packet[at] = packetId >> 8;
-    packet[at + 1] = packetId & 0xff;
-    const delivery = { packetId, offset, source };
+    const first = packet[0]!;
+    const qos = (first >> 1) & 2 ? 2 : 1;
+    const delivery = { packetId, offset, source, qos, retain: (first & 1) !== 0, phase: Phase.Sent } as const;
     to.inflight.set(packetId, delivery);
+    this.#send(to, packet, topicBytes, delivery);
+  }
+
+  #send(to: Attendance, packet: Uint8Array, topicBytes: number, delivery: InflightRecord): void {
+    const at = packetIdPosition(topicBytes, packet);
+    packet[at] = delivery.packetId >> 8;
+    packet[at + 1] = delivery.packetId & 0xff;
     to.grants -= 1;
+    // [MQTT-4.3.3-1] Once it is out, only its own packet id may bring it again.
+    if (delivery.qos === 2) this.#places.exact(to);
     this.#outbox.deliver(to.outlet!, packet, delivery);
+  }
+
+  /** Sends again what earlier connections left unacknowledged. Returns false when some of it may not be sent yet. */
+  #resend(to: Attendance, now: number): boolean {
+    for (let delivery = to.resends[0]; delivery; delivery = to.resends[0]) {
+      const packet = this.#again(to, delivery, now);
+      if (packet) {
+        if (!this.#mayHave(to)) return false;
+        delivery.phase = Phase.Sent;
+        this.#send(to, packet.bytes, packet.topicBytes, delivery);
+      } else if (delivery.qos === 2) {
+        // Its message is gone, but the client may hold its id: PUBREL frees it [MQTT-4.3.3-6].
+        delivery.phase = Phase.Received;
+        this.#places.exact(to);
+        writeRecorded(this.#outbox.records(to.outlet!), delivery.packetId);
+      } else {
+        to.inflight.delete(delivery.packetId);
+      }
+      to.resends.shift();
+    }
+    return true;
+  }
+
+  /** The packet of a delivery once more; undefined when its message is gone, or too large for this connection. */
+  #again(to: Attendance, delivery: InflightRecord, now: number): { bytes: Uint8Array; topicBytes: number } | undefined {
+    const { offset, source, qos, retain } = delivery;
+    const message = source === 0 ? this.#log.at(offset) : this.#retained.stored(offset);
+    if (!message) return undefined;
+    const identifiers = this.#fanout.plan(message.topic).of(to)?.terms.identifiers ?? [];
+    const terms = { qos, retainAsPublished: retain, identifiers };
+    const bytes = encodeAgain(this.#outbox.arena, message, terms, to.mqttVersion, source !== 0, now);
+    return bytes.length > to.packetBytesMax ? undefined : { bytes, topicBytes: message.topicUtf8.length };
   }
 
   /** The connection has to know that there is more than it allows. */
@@ -104,6 +162,7 @@ export class Pump {
       const entries = this.#log.read(to.behind);
       if (entries.length === 0) {
         to.behind = undefined;
+        to.uncertain = false;
         return;
       }
       for (const entry of entries) {
@@ -116,7 +175,7 @@ export class Pump {
   /** Returns false when it may not be sent yet. */
   #sendLogged(to: Attendance, { offset, message }: Entry, now: number): boolean {
     if (remainingSeconds(message, now) === 0) return true;
-    const terms = this.#loggedTerms(to, offset, message.topic, message.publisher);
+    const terms = this.#fanout.terms(to, message, offset);
     if (!terms) return true;
     if (!this.ready(to)) return false;
     const packet = encodeDelivery(this.#outbox.arena, message, terms, to.mqttVersion, false, now);
@@ -124,16 +183,5 @@ export class Pump {
     if (!packet || packet.length > to.packetBytesMax) return true;
     this.deliver(to, packet, message.topicUtf8.length, offset, 0);
     return true;
-  }
-
-  /** What the session's subscriptions say of an entry of the log: those that are older than it and had it logged. */
-  #loggedTerms(to: Attendance, offset: number, topic: string, publisher: string): Terms | undefined {
-    const subscriptions = this.#fanout
-      .plan(topic)
-      .of(to)
-      ?.subscriptions.filter(({ start, noLocal }) => start < offset && !(noLocal && publisher === to.session));
-    if (!subscriptions || subscriptions.length === 0) return undefined;
-    // What nobody wanted above QoS 0 was delivered live.
-    return subscriptions.some(({ qos }) => qos > 0) ? merge(subscriptions) : undefined;
   }
 }

@@ -56,6 +56,11 @@ export class Received {
     return (this.#get(session)?.ids.size ?? 0) > 0;
   }
 
+  /** Packet ids that the session has not released. */
+  ids(session: string): number[] {
+    return [...(this.#get(session)?.ids ?? [])];
+  }
+
   /** Takes a message. Returns false when it was taken before. */
   take({ session, generation, epoch }: Session, packetId: number): boolean {
     const ids = this.#get(session)?.ids ?? new Set<number>();
@@ -88,6 +93,12 @@ export class Received {
     this.#sessions.set(session, undefined);
     this.#unsaved.delete(session);
     this.#store.deleteReceived(session);
+  }
+
+  /** A generation is over, and those before it. */
+  wipe(session: string, generation: number): void {
+    const known = this.#get(session);
+    if (known && known.generation <= generation) this.forget(session);
   }
 
   /** Forgets the sessions that nobody waits for any more. */

@@ -71,6 +71,12 @@ export class Retained {
     return entry && this.#alive(entry, now) ? entry : undefined;
   }
 
+  /** The message that was set at an offset, expired or not; undefined when it was replaced or cleared. */
+  stored(offset: number): Message | undefined {
+    this.save();
+    return this.#store.retainedAt(offset)?.message;
+  }
+
   /** An expired message is deleted when it is met [MQTT-3.3.2-5]. */
   #alive(entry: Entry, now: number): boolean {
     if (remainingSeconds(entry.message, now) !== 0) return true;

@@ -2,39 +2,86 @@
 
 import { ByteReader, ByteWriter } from "../../link/bytes.ts";
 import { readMessage, writeMessage } from "../../link/message.ts";
+import { readSubscriptionFlags, subscriptionFlags, type SubscriptionRecord } from "../../link/records.ts";
 import type { Fence } from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import type { Sql } from "../ports.ts";
+import { SCHEMA_VERSION, schemaVersion } from "../schema.ts";
 import type { Placement } from "./placement.ts";
 
 const SCHEMA = [
-  "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-  // A row is a batch: a row written costs the same for one message as for a hundred.
-  `CREATE TABLE IF NOT EXISTS log (
+  `CREATE TABLE IF NOT EXISTS meta ( -- schema ${SCHEMA_VERSION}
+     key TEXT PRIMARY KEY,
+     value INTEGER NOT NULL
+   ) WITHOUT ROWID`,
+  // A row is a batch: a row written costs the same for one message as for a hundred. `at` is when it was written.
+  `CREATE TABLE IF NOT EXISTS log ( -- schema ${SCHEMA_VERSION}
      first INTEGER PRIMARY KEY,
      last INTEGER NOT NULL,
+     at INTEGER NOT NULL,
      entries BLOB NOT NULL
    )`,
   // In the order of their offsets, so that a place in a scan is one number that survives replacements.
-  `CREATE TABLE IF NOT EXISTS retained (
+  `CREATE TABLE IF NOT EXISTS retained ( -- schema ${SCHEMA_VERSION}
      offset INTEGER PRIMARY KEY,
      topic TEXT NOT NULL UNIQUE,
      message BLOB NOT NULL
    )`,
+  // Sessions that outlive their connections, each with its place: how far the log was delivered to it, what is not
+  // acknowledged, which retained messages are still to come (`place.ts`). Always written whole.
+  `CREATE TABLE IF NOT EXISTS session ( -- schema ${SCHEMA_VERSION}
+     session TEXT PRIMARY KEY,
+     generation INTEGER NOT NULL,
+     epoch INTEGER NOT NULL,
+     place BLOB NOT NULL
+   ) WITHOUT ROWID`,
+  // Their subscriptions here: copies, the truth is the session object's. `start` is theirs alone.
+  `CREATE TABLE IF NOT EXISTS subscription ( -- schema ${SCHEMA_VERSION}
+     session TEXT NOT NULL,
+     filter TEXT NOT NULL,
+     flags INTEGER NOT NULL,
+     identifier INTEGER NOT NULL,
+     start INTEGER NOT NULL,
+     PRIMARY KEY (session, filter)
+   ) WITHOUT ROWID`,
+  // Generations that were wiped: whoever comes back with one of them comes too late.
+  `CREATE TABLE IF NOT EXISTS ended ( -- schema ${SCHEMA_VERSION}
+     session TEXT PRIMARY KEY,
+     generation INTEGER NOT NULL,
+     at INTEGER NOT NULL
+   ) WITHOUT ROWID`,
   // Packet ids of QoS 2 that are taken and not released, two bytes each.
-  `CREATE TABLE IF NOT EXISTS received (
+  `CREATE TABLE IF NOT EXISTS received ( -- schema ${SCHEMA_VERSION}
      session TEXT PRIMARY KEY,
      generation INTEGER NOT NULL,
      epoch INTEGER NOT NULL,
      ids BLOB NOT NULL
    ) WITHOUT ROWID`,
-  `CREATE TABLE IF NOT EXISTS will_done (
+  `CREATE TABLE IF NOT EXISTS will_done ( -- schema ${SCHEMA_VERSION}
      session TEXT NOT NULL,
      epoch INTEGER NOT NULL,
      at INTEGER NOT NULL,
      PRIMARY KEY (session, epoch)
    ) WITHOUT ROWID`,
 ];
+
+/** A session that outlives its connections, as it is stored; `place.ts` reads its place. */
+export interface StoredSession extends Fence {
+  readonly session: string;
+  readonly place: Uint8Array;
+}
+
+/** A stored subscription, and the log offset from which it counts. */
+export interface StoredSubscription extends SubscriptionRecord {
+  readonly start: number;
+}
+
+/** Where a batch of the log ends, its bytes, and when it was written. */
+export interface StoredBatch {
+  readonly last: number;
+  readonly bytes: number;
+  readonly at: number;
+}
 
 /** A message with its place in the log. */
 export interface Entry {
@@ -60,6 +107,7 @@ export class ShardStore {
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    if (schemaVersion(sql) === 0) migrateFrom0(sql);
     for (const statement of SCHEMA) sql.run(statement);
   }
 
@@ -106,11 +154,12 @@ export class ShardStore {
 
   // The log.
 
-  appendBatch(entries: readonly Entry[], encoded: Uint8Array): void {
+  appendBatch(entries: readonly Entry[], at: number, encoded: Uint8Array): void {
     this.#sql.run(
-      "INSERT INTO log (first, last, entries) VALUES (?, ?, ?)",
+      "INSERT INTO log (first, last, at, entries) VALUES (?, ?, ?, ?)",
       entries[0]!.offset,
       entries.at(-1)!.offset,
+      at,
       encoded,
     );
   }
@@ -131,11 +180,84 @@ export class ShardStore {
     this.#sql.run("DELETE FROM log WHERE last <= ?", offset);
   }
 
-  /** Where each batch ends and its bytes, oldest first. */
-  batches(): { last: number; bytes: number }[] {
-    return this.#sql
-      .rows("SELECT last, length(entries) AS bytes FROM log ORDER BY first")
-      .map((row) => ({ last: row["last"] as number, bytes: row["bytes"] as number }));
+  /** Deletes the batch that ends at `last`. */
+  deleteBatch(last: number): void {
+    this.#sql.run("DELETE FROM log WHERE first = (SELECT max(first) FROM log WHERE first <= ?)", last);
+  }
+
+  /** Oldest first. */
+  batches(): StoredBatch[] {
+    return this.#sql.rows("SELECT last, at, length(entries) AS bytes FROM log ORDER BY first").map((row) => ({
+      last: row["last"] as number,
+      bytes: row["bytes"] as number,
+      at: row["at"] as number,
+    }));
+  }
+
+  // Sessions that outlive their connections.
+
+  sessions(): StoredSession[] {
+    return this.#sql.rows("SELECT session, generation, epoch, place FROM session").map((row) => ({
+      session: row["session"] as string,
+      generation: row["generation"] as number,
+      epoch: row["epoch"] as number,
+      place: row["place"] as Uint8Array,
+    }));
+  }
+
+  putSession({ session, generation, epoch, place }: StoredSession): void {
+    this.#sql.run(
+      "INSERT OR REPLACE INTO session (session, generation, epoch, place) VALUES (?, ?, ?, ?)",
+      session,
+      generation,
+      epoch,
+      place,
+    );
+  }
+
+  /** Deletes a session with its subscriptions. */
+  deleteSession(session: string): void {
+    this.#sql.run("DELETE FROM session WHERE session = ?", session);
+    this.#sql.run("DELETE FROM subscription WHERE session = ?", session);
+  }
+
+  /** Calls `visit` for every stored subscription. */
+  subscriptions(visit: (session: string, subscription: StoredSubscription) => void): void {
+    const rows = this.#sql.rows("SELECT session, filter, flags, identifier, start FROM subscription");
+    for (const row of rows) {
+      visit(row["session"] as string, {
+        number: 0,
+        filter: row["filter"] as string,
+        ...readSubscriptionFlags(row["flags"] as number),
+        identifier: row["identifier"] as number,
+        start: row["start"] as number,
+      });
+    }
+  }
+
+  putSubscription(session: string, subscription: StoredSubscription): void {
+    this.#sql.run(
+      "INSERT OR REPLACE INTO subscription (session, filter, flags, identifier, start) VALUES (?, ?, ?, ?, ?)",
+      session,
+      subscription.filter,
+      subscriptionFlags(subscription),
+      subscription.identifier,
+      subscription.start,
+    );
+  }
+
+  deleteSubscription(session: string, filter: string): void {
+    this.#sql.run("DELETE FROM subscription WHERE session = ? AND filter = ?", session, filter);
+  }
+
+  /** The latest generation of a session that was wiped here; 0 for none. */
+  endedGeneration(session: string): number {
+    return (this.#sql.rows("SELECT generation FROM ended WHERE session = ?", session)[0]?.["generation"] ??
+      0) as number;
+  }
+
+  putEnded(session: string, generation: number, now: number): void {
+    this.#sql.run("INSERT OR REPLACE INTO ended (session, generation, at) VALUES (?, ?, ?)", session, generation, now);
   }
 
   // Retained messages.
@@ -235,13 +357,19 @@ export class ShardStore {
       0) as number;
   }
 
-  /** Forgets notes that no retry can ask for any more. */
-  sweepWillsDone(before: number): void {
+  /** Forgets the notes of wills and of ended generations that nobody can ask for any more. */
+  sweepNotes(before: number): void {
     this.#sql.run("DELETE FROM will_done WHERE at < ?", before);
+    this.#sql.run("DELETE FROM ended WHERE at < ?", before);
   }
 
-  hasWillsDone(): boolean {
-    return this.#sql.rows("SELECT 1 AS one FROM will_done LIMIT 1").length > 0;
+  hasNotes(): boolean {
+    return this.#sql.rows("SELECT 1 AS one FROM will_done UNION ALL SELECT 1 FROM ended LIMIT 1").length > 0;
+  }
+
+  /** Bytes of everything that is stored. */
+  get bytes(): number {
+    return this.#sql.bytes;
   }
 
   #meta(key: MetaKey): number | undefined {
@@ -275,4 +403,19 @@ function decodeEntries(bytes: Uint8Array): Entry[] {
   const entries: Entry[] = [];
   while (!from.done) entries.push({ offset: from.u48(), message: readMessage(from) });
   return entries;
+}
+
+/** Version 0 knew no sessions that outlive their connections, and did not note when a batch was written. */
+function migrateFrom0(sql: Sql): void {
+  const made = ["meta", "log", "retained", "received", "will_done"];
+  sql.transaction(() => {
+    for (const table of made) sql.run(`ALTER TABLE ${table} RENAME TO ${table}_0`);
+    for (const statement of SCHEMA) sql.run(statement);
+    sql.run("INSERT INTO meta SELECT key, value FROM meta_0");
+    sql.run("INSERT INTO log (first, last, at, entries) SELECT first, last, 0, entries FROM log_0");
+    sql.run("INSERT INTO retained SELECT offset, topic, message FROM retained_0");
+    sql.run("INSERT INTO received SELECT session, generation, epoch, ids FROM received_0");
+    sql.run("INSERT INTO will_done SELECT session, epoch, at FROM will_done_0");
+    for (const table of made) sql.run(`DROP TABLE ${table}_0`);
+  });
 }

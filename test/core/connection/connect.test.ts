@@ -177,7 +177,7 @@ describe("who may connect", () => {
 describe("CONNACK", () => {
   test("[MQTT §3.2.2.3] it says what differs from the defaults", () => {
     const world = new World({
-      limits: { receiveMaximum: 7, packetBytesMax: 5_000 },
+      limits: { receiveMaximum: 7, packetBytesMax: 5_000, sessionExpirySecondsMax: 60 },
       settings: { keepAliveSecondsMax: 30 },
     });
     const client = world.connected("client", { keepalive: 60, properties: { sessionExpiryInterval: 100 } });
@@ -190,7 +190,7 @@ describe("CONNACK", () => {
         topicAliasMaximum: 32,
         sharedSubscriptionAvailable: false,
         serverKeepAlive: 30,
-        sessionExpiryInterval: 0,
+        sessionExpiryInterval: 60,
       },
     });
     // Without it QoS 2 is supported; the value 2 may not be said [MQTT §3.2.2.3.4].

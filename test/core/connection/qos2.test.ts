@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { LinkLife } from "../../../src/core/connection/link-life.ts";
 import { ShardLink } from "../../../src/core/connection/shard-link.ts";
+import { Phase } from "../../../src/link/records.ts";
 import type { Client, Received } from "../../support/client.ts";
 import { World, type WorldOptions } from "../../support/world.ts";
 
@@ -485,13 +486,13 @@ describe("QoS 2 to a client", () => {
   test("[MQTT-4.3.3-5] PUBCOMP before PUBREC is ignored under an id that was completed before, too", () => {
     const link = new ShardLink(0, new LinkLife(0, () => 0.5, []));
     for (const offset of [1, 2]) {
-      link.delivered({ packetId: 4, offset, source: 0 });
-      expect(link.completes(4)).toBe(false);
-      expect(link.received(4)).toBe(true);
-      expect(link.completes(4)).toBe(true);
+      link.delivered({ packetId: 4, offset, source: 0, qos: 2, retain: false, phase: Phase.Sent });
+      expect(link.completes(4, 2)).toBe(false);
+      expect(link.received(4, false)).toBe("recorded");
+      expect(link.completes(4, 2)).toBe(true);
       expect(link.acknowledged(4)).toBe(true);
     }
-    expect(link.received(4)).toBe(false);
+    expect(link.received(4, false)).toBe("unknown");
   });
 
   test("[MQTT-3.3.4-9] the window counts a delivery until PUBCOMP, and PUBREL goes out though it is full", () => {

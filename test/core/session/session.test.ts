@@ -133,7 +133,9 @@ describe("takeover", () => {
         link: 1,
         cleanStart: true,
         reattach: undefined,
+        expirySeconds: 0,
         will: undefined,
+        willDelaySeconds: 0,
       }),
     );
     expect(r.refused(1)).toBe(0x8b);

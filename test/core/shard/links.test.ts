@@ -6,6 +6,7 @@ import { ByteReader } from "../../../src/link/bytes.ts";
 import {
   type HelloRecord,
   Kind,
+  Phase,
   readRecord,
   writeAck,
   writeBye,
@@ -140,7 +141,7 @@ describe("a lost link", () => {
       link: 2,
       cursor: 1,
       subscriptions: known("t"),
-      inflight: [{ packetId: first!.packetId, offset: 1, source: 0 }],
+      inflight: [{ packetId: first!.packetId, offset: 1, source: 0, qos: 1, retain: false, phase: Phase.Sent }],
     });
     expect(r.payloads(3)).toEqual(["1", "2"]);
   });

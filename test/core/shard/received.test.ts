@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { GRACE_MS } from "../../../src/core/shard/grace.ts";
 import { CHECKPOINT_MS } from "../../../src/core/shard/shard.ts";
-import { Kind, writeBye, writePublish, writeRelease } from "../../../src/link/records.ts";
+import { Kind, writeAck, writeBye, writePublish, writeRelease } from "../../../src/link/records.ts";
 import { body, ShardRig } from "../../support/shard-rig.ts";
 
 const REFUSED = 0xff;
@@ -414,6 +414,8 @@ describe("the end of a session", () => {
     (what) => {
       const r = rig();
       publish(r, 1, 7);
+      const [delivery] = r.delivered(2);
+      r.frame(2, (to) => writeAck(to, delivery!.packetId));
       r.advance(CHECKPOINT_MS);
       r.lose(1);
       if (what === "sleeps") r.sleep();
