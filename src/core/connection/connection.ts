@@ -228,16 +228,16 @@ export class Connection {
     return this.#shards!.resumed;
   }
 
-  use(shard: number, now: number, then: (now: number) => void): void {
-    this.keep({ put: [], remove: [], shards: [shard] }, now, then);
+  use(shard: number, now: number, goOn: (now: number) => void): void {
+    this.keep({ put: [], remove: [], shards: [shard] }, now, goOn);
   }
 
-  keep(change: Pick<KeepRecord, "put" | "remove" | "shards">, now: number, then: (now: number) => void): void {
+  keep(change: Pick<KeepRecord, "put" | "remove" | "shards">, now: number, goOn: (now: number) => void): void {
     this.#session.keep(change, now, (later) => {
       // The client may have gone meanwhile; what was kept is mended by the next connection's hello.
       if (this.#phase !== "open") return;
       if (this.#session.persistent) for (const shard of change.shards) this.link(shard, later).holds = true;
-      then(later);
+      goOn(later);
     });
   }
 

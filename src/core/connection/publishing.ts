@@ -28,7 +28,7 @@ export interface PublishingHost {
   /** False until all shards have said which packet ids of QoS 2 they hold of the session. */
   readonly resumed: boolean;
   /** Goes on when the session object knows that the shard holds state of the session. */
-  use(shard: number, now: number, then: (now: number) => void): void;
+  use(shard: number, now: number, goOn: (now: number) => void): void;
 }
 
 interface Route {

@@ -17,7 +17,7 @@ export type Introduction = Omit<ConnectRecord, "kind" | "versionMin" | "versionM
 
 /** What is to be kept of the session, and what waits for it. */
 interface Keeping extends Omit<KeepRecord, "kind"> {
-  readonly then: (now: number) => void;
+  readonly goOn: (now: number) => void;
 }
 
 /** How a connection ends. */
@@ -103,16 +103,16 @@ export class SessionLink {
   keep(
     { put, remove, shards }: Pick<KeepRecord, "put" | "remove" | "shards">,
     now: number,
-    then: Keeping["then"],
+    goOn: Keeping["goOn"],
   ): void {
     const more = shards.filter((shard) => !this.#shards.has(shard));
     const nothing = put.length + remove.length + more.length === 0;
     // What waits for the object goes on in the order in which it came.
     if (!this.#persistent || (nothing && this.#keeping.size === 0)) {
-      then(now);
+      goOn(now);
       return;
     }
-    const keeping = { request: ++this.#requests, put, remove, shards: more, then };
+    const keeping = { request: ++this.#requests, put, remove, shards: more, goOn };
     this.#keeping.set(keeping.request, keeping);
     if (this.life.usable) this.#send((to) => records.writeKeep(to, keeping));
   }
@@ -123,7 +123,7 @@ export class SessionLink {
     if (!keeping) return;
     this.#keeping.delete(request);
     for (const shard of keeping.shards) this.#shards.add(shard);
-    keeping.then(now);
+    keeping.goOn(now);
   }
 
   /** The connection is over; END goes again with every new link until it is answered. */

@@ -27,7 +27,7 @@ export interface SubscribingHost {
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink;
   /** Has kept what outlives the connection, if anything does, and then goes on. */
-  keep(change: Pick<KeepRecord, "put" | "remove" | "shards">, now: number, then: (now: number) => void): void;
+  keep(change: Pick<KeepRecord, "put" | "remove" | "shards">, now: number, goOn: (now: number) => void): void;
   suback(packetId: number, codes: readonly number[]): void;
   unsuback(packetId: number, codes: readonly number[]): void;
 }
