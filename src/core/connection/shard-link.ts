@@ -49,7 +49,7 @@ export class ShardLink {
   /** Confirmed by the shard, by filter. The hello carries them, and the shard's copy becomes equal to them. */
   readonly subscriptions = new Map<string, KnownSubscription>();
   /** Publishes that the shard does not own yet, by packet id. They go again on a new link. */
-  readonly #unanswered = new Map<number, InOrder<MessageBody>>();
+  readonly #unanswered = new Map<number, InOrder<MessageBody> & { sent: boolean }>();
   readonly #requests = new Map<number, InOrder<ShardRequest>>();
   /** QoS 2 packet ids that the client released and the shard has not. */
   readonly #releases = new Map<number, InOrder<undefined>>();
@@ -96,8 +96,12 @@ export class ShardLink {
     return this.life.usable ? this.batch.settled : !this.needed;
   }
 
-  /** Says hello, then again everything that an earlier link may have lost, then what waited. */
-  greet(hello: Identity & Pick<records.HelloRecord, "grants">): void {
+  /**
+   * Says hello, then again everything that an earlier link may have lost, then what waited.
+   *
+   * @param leaving the client is gone
+   */
+  greet(hello: Identity & Pick<records.HelloRecord, "grants">, leaving: boolean): void {
     const to = this.batch.records;
     this.batch.reset();
     this.asked = false;
@@ -113,7 +117,11 @@ export class ShardLink {
     });
     for (const packetId of this.#recording) records.writeReceived(to, packetId);
     const again: InOrder<() => void>[] = [];
-    for (const [packetId, { order, what }] of this.#unanswered) {
+    for (const [packetId, unanswered] of this.#unanswered) {
+      const { order, what, sent } = unanswered;
+      // The shard may have taken it, and with our BYE forgotten its packet id, which nobody will use again.
+      if (leaving && sent && what.qos === 2 && !hello.persistent) continue;
+      unanswered.sent = true;
       again.push({ order, what: () => records.writePublish(to, packetId, what) });
     }
     for (const [packetId, { order }] of this.#releases) {
@@ -154,7 +162,7 @@ export class ShardLink {
 
   /** Hands a publish over. QoS > 0 is kept until the shard answers. */
   publish(packetId: number, body: MessageBody): void {
-    if (body.qos > 0) this.#unanswered.set(packetId, this.#inOrder(body));
+    if (body.qos > 0) this.#unanswered.set(packetId, { ...this.#inOrder(body), sent: this.life.usable });
     if (this.life.usable) {
       records.writePublish(this.batch.records, packetId, body);
     } else if (body.qos === 0) {
@@ -236,8 +244,8 @@ export class ShardLink {
   /** A delivery was written to the client. */
   delivered(delivery: InflightRecord): void {
     const { packetId, source, offset } = delivery;
-    // One of an earlier connection is not ahead of what was delivered.
-    if (!this.#resuming.delete(packetId) && source === 0) this.#cursor = Math.max(this.#cursor ?? 0, offset);
+    this.#resuming.delete(packetId);
+    if (source === 0) this.#cursor = Math.max(this.#cursor ?? 0, offset);
     this.inflight.set(packetId, delivery);
     this.#granted.add(packetId);
   }

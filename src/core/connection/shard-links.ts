@@ -102,7 +102,7 @@ export class ShardLinks {
   opened(shard: number): void {
     const link = this.#links.get(shard);
     if (!link?.life.opened()) return;
-    link.greet({ ...this.#identity, grants: this.#window.open(shard) });
+    link.greet({ ...this.#identity, grants: this.#window.open(shard) }, this.#leaving);
     if (this.#leaving) records.writeBye(link.batch.records);
   }
 

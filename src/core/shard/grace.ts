@@ -32,6 +32,11 @@ export class Grace {
     }
   }
 
+  /** True while somebody is here, or awaited, that nothing is stored of. */
+  get awaits(): boolean {
+    return this.#presence !== Presence.None;
+  }
+
   /** When {@link conclude} has something to do, in milliseconds since 1970; undefined when it was done. */
   get until(): number | undefined {
     return this.#until > 0 ? this.#until : undefined;

@@ -114,9 +114,13 @@ export class Roster {
     return this.#attend(link, hello);
   }
 
-  /** Takes a session in again whose link outlasted the object's sleep. */
-  wake(link: number, remembered: Uint8Array, now: number): Attendance {
-    return this.#attend(link, readRecord(new ByteReader(remembered), now) as HelloRecord);
+  /** Takes a session in again whose link outlasted the object's sleep, unless a later one did too, or is known of. */
+  wake(link: number, remembered: Uint8Array, now: number): Attendance | undefined {
+    const hello = readRecord(new ByteReader(remembered), now) as HelloRecord;
+    const previous = this.#attendances.get(hello.session);
+    if (previous && isFenced(hello, previous)) return undefined;
+    if (previous?.outlet) this.#close(previous.outlet.link);
+    return this.#attend(link, hello);
   }
 
   /** What a connection is told when it was taken in. */
@@ -144,7 +148,7 @@ export class Roster {
     if (!placement) store.putPlacement({ shards: hello.shards, depth: hello.depth });
     else if (placement.shards !== hello.shards || placement.depth !== hello.depth) return Reason.ServerShuttingDown;
     if (hello.tenant !== this.#config.tenant) return Reason.ImplementationSpecificError;
-    const fenced = previous && compareFences({ ...hello, linkNumber: hello.link }, previous) < 0;
+    const fenced = previous && isFenced(hello, previous);
     // A connection whose will is published has no more to say, however late it comes back; nor has a generation that is over.
     const over =
       hello.epoch <= store.willDoneEpoch(hello.session) || hello.generation <= store.endedGeneration(hello.session);
@@ -180,7 +184,10 @@ export class Roster {
       this.#put(attendance, { ...wanted, start: wanted.start });
       return;
     }
-    const { start, scan } = known ?? { start: this.#parts.log.head, scan: undefined };
+    // Of what was delivered at QoS 0 nothing is owed.
+    const owed = known && (known.qos > 0 || wanted.qos === 0);
+    const start = owed ? known.start : this.#parts.log.head;
+    const scan = known?.scan;
     const change = {
       kind: Kind.Subscribe,
       request: 0,
@@ -383,6 +390,11 @@ export class Roster {
     places.gone(attendance);
     if (this.#attendances.get(attendance.session) === attendance) this.#attendances.delete(attendance.session);
   }
+}
+
+/** True when a hello is of an earlier connection, or an earlier link of the same, than one that is known. */
+function isFenced(hello: HelloRecord, known: Attendance): boolean {
+  return compareFences({ ...hello, linkNumber: hello.link }, known) < 0;
 }
 
 /** True when two subscriptions of one filter are not on the same terms. */

@@ -42,7 +42,10 @@ const NOTES_KEPT_MS = 24 * 3600 * 1000;
 export type ShardEffect =
   | { readonly type: "send"; readonly link: number; readonly frame: Uint8Array }
   | { readonly type: "close"; readonly link: number }
-  /** Keep with the link's socket what is needed to know it again after a sleep; undefined: it has to say hello again. */
+  /**
+   * Keep with the link's socket what is needed to know it again after a sleep. Undefined: it has to say hello again; nothing:
+   * it is over.
+   */
   | { readonly type: "remember"; readonly link: number; readonly hello: Uint8Array | undefined }
   /** Messages that sessions were owed are gone: something worth a log line. */
   | { readonly type: "report"; readonly why: string; readonly messages: number; readonly sessions: number };
@@ -130,12 +133,15 @@ export class Shard {
     );
     if (store.hasNotes()) this.#sweepNotesAt = now + NOTES_KEPT_MS;
     this.#full = store.bytes >= limits.shardBytesMax;
+    let forgotten = false;
     for (const { link, hello } of links) {
-      if (hello) this.#pumping.add(this.#roster.wake(link, hello, now));
+      const attendance = hello && hello.length > 0 ? this.#roster.wake(link, hello, now) : undefined;
+      if (attendance) this.#pumping.add(attendance);
       else this.#closing.push(link);
+      forgotten ||= hello === undefined;
     }
     // A link that is told to come back brings a session that is not remembered here until then.
-    if (this.#closing.length > 0) this.#grace.begin(now);
+    if (forgotten) this.#grace.begin(now);
   }
 
   /** When {@link tick} has to be called; an object that has none may sleep. */
@@ -148,7 +154,7 @@ export class Shard {
   /** When {@link alarm} has to be called, asleep or not. */
   get alarmAt(): number | undefined {
     const times = [this.#sweepNotesAt, this.#roster.nextEnd, this.#queues.nextExpiry];
-    if (!this.#log.empty || this.#received.any) times.push(this.#grace.until);
+    if (!this.#log.empty || this.#received.any || this.#grace.awaits) times.push(this.#grace.until);
     const known = times.filter((time) => time !== undefined);
     return known.length > 0 ? Math.min(...known) : undefined;
   }
@@ -287,7 +293,7 @@ export class Shard {
         this.#roster.leave(from);
         this.#checkpointSoon(now);
         // The connection waits until this frame is taken, and closes the link itself.
-        this.#effects.push({ type: "send", link, frame: TAKEN });
+        this.#effects.push({ type: "remember", link, hello: OVER }, { type: "send", link, frame: TAKEN });
         return;
       default:
         throw new LinkFormatError("not a record for a shard");
@@ -440,3 +446,5 @@ export class Shard {
 }
 
 const TAKEN = Uint8Array.of(records.Kind.Taken);
+/** What is remembered with a link whose connection is over. */
+const OVER = new Uint8Array(0);
