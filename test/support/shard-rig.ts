@@ -178,6 +178,15 @@ export class ShardRig {
     this.do(this.shard.closed(link, this.now));
   }
 
+  /** Puts back what {@link take} took. */
+  put(link: number, sent: Sent[]): void {
+    this.#records.set(link, sent);
+  }
+
+  grant(link: number, count: number): void {
+    this.frame(link, (to) => records.writeGrant(to, count));
+  }
+
   /** What the link was sent since it was last asked. */
   take(link: number): Sent[] {
     const sent = this.#records.get(link) ?? [];
