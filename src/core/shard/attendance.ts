@@ -72,6 +72,8 @@ export class Attendance implements Fence {
   kept = false;
   /** Its place as it is stored, once it is. */
   stored: Stored | undefined;
+  /** When its place changed last, in milliseconds since 1970. */
+  changedAt = 0;
   #packetId: number;
   #released = 0;
 

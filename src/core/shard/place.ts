@@ -5,8 +5,8 @@
  *
  * When is it written? Exactly once must survive anything, so with every PUBLISH of QoS 2 and before every PUBREL. At QoS 1
  * a place that is behind only means that messages come twice after both the shard and the connection were lost, so it is
- * written when the connection goes, else at most every {@link SAVE_MS}, and not at all while the log has nothing that the
- * stored place would bring again. A PUBCOMP is saved as lazily: a PUBREL too many is answered with a PUBCOMP.
+ * written when the connection goes or is quiet, else at most every {@link SAVE_MS}, and not at all while the log has
+ * nothing that the stored place would bring again. A PUBCOMP is saved as lazily: a PUBREL too many is answered with a PUBCOMP.
  */
 
 import { ByteReader, ByteWriter } from "../../link/bytes.ts";
@@ -24,6 +24,8 @@ import type { ShardStore } from "./store.ts";
 
 /** How often the place of a busy session is written for QoS 1. */
 export const SAVE_MS = 30_000;
+/** A session that is quiet for this long has its place written, so that the object may sleep. */
+export const QUIET_MS = 3_000;
 
 export interface Place {
   /** Log offset up to which everything was delivered. */
@@ -70,7 +72,8 @@ export class Places {
   }
 
   /** The place of a session changed; it is stored some time. */
-  changed(attendance: Attendance): void {
+  changed(attendance: Attendance, now: number): void {
+    attendance.changedAt = now;
     if (attendance.kept) this.#later.add(attendance);
   }
 
@@ -104,7 +107,7 @@ export class Places {
         this.#later.delete(attendance);
         continue;
       }
-      const at = (attendance.stored?.at ?? 0) + SAVE_MS;
+      const at = Math.min((attendance.stored?.at ?? 0) + SAVE_MS, attendance.changedAt + QUIET_MS);
       if (at <= now) this.#write(attendance, now);
       else next = Math.min(next ?? Infinity, at);
     }

@@ -111,7 +111,7 @@ export class Roster {
     const refusal = this.#refusal(hello, previous, now);
     if (refusal !== undefined) return refusal;
     if (previous?.outlet) this.#close(previous.outlet.link);
-    return this.#attend(link, hello);
+    return this.#attend(link, hello, now);
   }
 
   /** Takes a session in again whose link outlasted the object's sleep, unless a later one did too, or is known of. */
@@ -120,7 +120,7 @@ export class Roster {
     const previous = this.#attendances.get(hello.session);
     if (previous && isFenced(hello, previous)) return undefined;
     if (previous?.outlet) this.#close(previous.outlet.link);
-    return this.#attend(link, hello);
+    return this.#attend(link, hello, now);
   }
 
   /** What a connection is told when it was taken in. */
@@ -158,7 +158,7 @@ export class Roster {
     return missed && !previous && !grace.recovering(now) ? Reason.ImplementationSpecificError : undefined;
   }
 
-  #attend(link: number, hello: HelloRecord): Attendance {
+  #attend(link: number, hello: HelloRecord, now: number): Attendance {
     const { log, received } = this.#parts;
     const previous = this.#attendances.get(hello.session);
     const earlier = previous?.persistent && previous.generation === hello.generation ? previous : undefined;
@@ -173,7 +173,7 @@ export class Roster {
     if (earlier && hello.cursor === undefined) attendance.resume(earlier);
     else if (hello.cursor !== undefined && log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
     for (const subscription of hello.subscriptions) this.#take(attendance, subscription, earlier);
-    if (attendance.persistent) this.#mend(attendance, earlier);
+    if (attendance.persistent) this.#mend(attendance, earlier, now);
     return attendance;
   }
 
@@ -199,7 +199,7 @@ export class Roster {
   }
 
   /** Makes what is stored of a session equal to what is known of it now. */
-  #mend(attendance: Attendance, earlier: Attendance | undefined): void {
+  #mend(attendance: Attendance, earlier: Attendance | undefined, now: number): void {
     const { store, places } = this.#parts;
     const { session, subscriptions } = attendance;
     if (earlier) {
@@ -218,7 +218,7 @@ export class Roster {
     if (subscriptions.size > 0) places.keep(attendance);
     // The epoch is a fence that has to outlast a restart.
     if (earlier?.epoch !== attendance.epoch) places.exact(attendance);
-    else places.changed(attendance);
+    else places.changed(attendance, now);
   }
 
   #load(): void {
@@ -304,9 +304,9 @@ export class Roster {
   }
 
   /** Something of the session changed: the log may have to keep something for it. */
-  touched(attendance: Attendance): void {
+  touched(attendance: Attendance, now: number): void {
     this.#owing.add(attendance);
-    this.#parts.places.changed(attendance);
+    this.#parts.places.changed(attendance, now);
   }
 
   /** The session needs nothing of the log at present. */

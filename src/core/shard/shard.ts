@@ -365,7 +365,7 @@ export class Shard {
   /** The session changed: what is remembered of it is out of date until the next checkpoint. */
   #touch(attendance: Attendance, now: number): void {
     this.#checkpointSoon(now);
-    this.#roster.touched(attendance);
+    this.#roster.touched(attendance, now);
     if (attendance.dirty || !attendance.outlet) return;
     attendance.dirty = true;
     this.#dirty.add(attendance);
