@@ -414,3 +414,92 @@ describe("mosquitto's own tools", () => {
     await subscriber.end();
   });
 });
+
+describe("a session that goes on", () => {
+  const all: [from: string, version: 3 | 4 | 5, transport: "ws" | "tcp"][] = [
+    ["mqttv31", 3, "ws"],
+    ["mqttv311", 4, "tcp"],
+    ["mqttv5", 5, "ws"],
+  ];
+
+  test.each(all)(
+    "of MQTT.js: what mosquitto_pub %s sends while it is away arrives once, at QoS 1 and 2",
+    async (from, version, transport) => {
+      const topic = scope("clients");
+      const clientId = `away-${version}`;
+      const options = { clientId, clean: false, properties: { sessionExpiryInterval: 600 } };
+      if (version < 5) delete (options as Partial<typeof options>).properties;
+      const first = await connectMqttJs(transport, version, options);
+      await first.subscribeAsync(`${topic}/+`, { qos: 2 });
+      await first.endAsync();
+      const lines = Array.from({ length: 50 }, (_, number) => `line-${number}`);
+      for (const qos of ["0", "1", "2"]) {
+        await done("mosquitto_pub", ["-V", from, "-t", `${topic}/${qos}`, "-q", qos, "-l"], `${lines.join("\n")}\n`);
+      }
+      const inbox = new Inbox();
+      const second = mqtt.connect(transport === "ws" ? use.broker.wsUrl : use.broker.tcpUrl, {
+        protocolVersion: version,
+        protocolId: version === 3 ? "MQIsdp" : "MQTT",
+        reconnectPeriod: 0,
+        ...options,
+      });
+      opened.add(second);
+      second.on("message", (at, payload, packet) => {
+        inbox.put({ topic: at, payload: payload.toString(), qos: packet.qos, retain: packet.retain });
+      });
+      const came: Message[] = [];
+      for (let left = 100; left > 0; left--) came.push(await inbox.next());
+      for (const qos of [1, 2])
+        expect(came.filter((one) => one.qos === qos).map(({ payload }) => payload)).toEqual(lines);
+      await done("mosquitto_pub", ["-V", from, "-t", `${topic}/x`, "-q", "1", "-m", "fence"]);
+      expect((await inbox.next()).payload).toBe("fence");
+    },
+  );
+
+  test.each([
+    ["mqttv311", ["-c"]],
+    ["mqttv5", ["-c", "-x", "600"]],
+  ])("of mosquitto_sub %s: what MQTT.js sends while it is away arrives, at QoS 1 and 2", async (version, keep) => {
+    const topic = scope("clients");
+    const options = ["-i", `kept-${version}`, ...keep];
+    const first = await mosquittoSub(version, topic, 2, options);
+    await first.end();
+    const publisher = await connectMqttJs("ws", 5);
+    for (let number = 0; number < 20; number++) {
+      await publisher.publishAsync(topic, `${number}`, { qos: number % 2 ? 1 : 2 });
+    }
+    const second = await mosquittoSub(version, topic, 2, options);
+    const came: Message[] = [];
+    for (let left = 20; left > 0; left--) came.push(await second.next());
+    // mosquitto_sub hands out a QoS 2 message when it is released, so the order is each QoS's own.
+    for (const qos of [1, 2]) {
+      const wanted = Array.from({ length: 10 }, (_, i) => `${2 * i + (qos === 1 ? 1 : 0)}`);
+      expect(came.filter((one) => one.qos === qos).map(({ payload }) => payload)).toEqual(wanted);
+    }
+    await second.end();
+  });
+
+  test("of MQTT.js goes on by itself when its socket is cut in the middle of QoS 2, both ways: nothing twice, nothing lost", async () => {
+    const topic = scope("clients");
+    const session = { clean: false, reconnectPeriod: 10, properties: { sessionExpiryInterval: 600 } };
+    const subscriber = await connectMqttJs("ws", 5, { ...session, clientId: "cut-subscriber" });
+    const inbox = new Inbox();
+    subscriber.on("message", (at, payload, packet) => {
+      inbox.put({ topic: at, payload: payload.toString(), qos: packet.qos, retain: packet.retain });
+    });
+    await subscriber.subscribeAsync(topic, { qos: 2 });
+    const publisher = await connectMqttJs("tcp", 5, { ...session, clientId: "cut-publisher" });
+    const sent: Promise<unknown>[] = [];
+    for (let number = 0; number < 300; number++) {
+      sent.push(publisher.publishAsync(topic, `${number}`, { qos: 2 }));
+      if (number % 50 === 25) (number % 100 === 25 ? publisher : subscriber).stream.destroy();
+      if (number % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(sent);
+    const came: string[] = [];
+    for (let left = 300; left > 0; left--) came.push((await inbox.next()).payload);
+    expect(came.toSorted((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 300 }, (_, i) => `${i}`));
+    await publisher.publishAsync(topic, "fence", { qos: 2 });
+    expect((await inbox.next()).payload).toBe("fence");
+  });
+});
