@@ -11,6 +11,8 @@ export interface Limits {
   readonly subscriptionBytesMax: number;
   /** How long a socket may stay open without a complete CONNECT. */
   readonly connectSecondsMax: number;
+  /** CPU seconds after which a connection makes its client connect again, half of `limits.cpu_ms`; 0: never. */
+  readonly connectionCpuSecondsMax: number;
   /** QoS > 0 messages that a client may have unacknowledged; announced as Receive Maximum [MQTT-3.3.4-7]. */
   readonly receiveMaximum: number;
   /** QoS > 0 deliveries that a client may owe an acknowledgement for, unless it announced less. */
@@ -45,6 +47,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   subscriptionsMax: 10_000,
   subscriptionBytesMax: 1024 * 1024,
   connectSecondsMax: 10,
+  connectionCpuSecondsMax: 150,
   receiveMaximum: 256,
   inflightMax: 1024,
   linkBacklogBytesMax: 4 * 1024 * 1024,

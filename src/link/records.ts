@@ -171,6 +171,15 @@ export interface ConnectRecord {
   readonly willDelaySeconds: number;
 }
 
+/** How a connection ends. */
+export interface End {
+  readonly publishWill: boolean;
+  /** We made the client reconnect: its will is only due if it does not come back in time. */
+  readonly planned: boolean;
+  /** How long the session outlives the connection, as DISCONNECT may have changed it. */
+  readonly expirySeconds: number;
+}
+
 /** What is to be kept of a session that outlives its connection, beside what is kept already. */
 export interface KeepRecord {
   readonly kind: typeof Kind.Keep;
@@ -228,10 +237,7 @@ export type ShardBound =
   | { readonly kind: typeof Kind.Bye }
   | { readonly kind: typeof Kind.Echoed };
 
-export type SessionBound =
-  | ConnectRecord
-  | KeepRecord
-  | { readonly kind: typeof Kind.End; readonly publishWill: boolean; readonly expirySeconds: number };
+export type SessionBound = ConnectRecord | KeepRecord | ({ readonly kind: typeof Kind.End } & End);
 
 export type ConnectionBound =
   | AttachedRecord
@@ -274,6 +280,9 @@ const HELLO_PERSISTENT = 0b10;
 const CONNECT_CLEAN_START = 0b001;
 const CONNECT_REATTACH = 0b010;
 const CONNECT_WILL = 0b100;
+
+const END_WILL = 0b01;
+const END_PLANNED = 0b10;
 
 const WELCOME_PRESENT = 0b01;
 const WELCOME_PERSISTENT = 0b10;
@@ -423,10 +432,9 @@ export function writeConnect(to: ByteWriter, connect: Omit<ConnectRecord, "kind"
   if (will) writeMessage(to, will);
 }
 
-/** @param expirySeconds how long the session outlives the connection, as DISCONNECT may have changed it */
-export function writeEnd(to: ByteWriter, publishWill: boolean, expirySeconds: number): void {
+export function writeEnd(to: ByteWriter, { publishWill, planned, expirySeconds }: End): void {
   to.u8(Kind.End)
-    .u8(publishWill ? 1 : 0)
+    .u8((publishWill ? END_WILL : 0) | (planned ? END_PLANNED : 0))
     .u32(expirySeconds);
 }
 
@@ -508,7 +516,7 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Connect:
       return readConnect(from);
     case Kind.End:
-      return { kind, publishWill: from.u8() === 1, expirySeconds: from.u32() };
+      return readEnd(from);
     case Kind.Keep:
       return {
         kind,
@@ -593,6 +601,16 @@ function readConnect(from: ByteReader): ConnectRecord {
     expirySeconds: from.u32(),
     willDelaySeconds: from.u32(),
     will: flags & CONNECT_WILL ? readMessage(from) : undefined,
+  };
+}
+
+function readEnd(from: ByteReader): { readonly kind: typeof Kind.End } & End {
+  const flags = from.u8();
+  return {
+    kind: Kind.End,
+    publishWill: (flags & END_WILL) !== 0,
+    planned: (flags & END_PLANNED) !== 0,
+    expirySeconds: from.u32(),
   };
 }
 

@@ -28,7 +28,8 @@ export class ShardObject extends DurableObject<Env> {
     }));
     const { limits } = readConfig(env);
     const store = new ShardStore(objectSql(ctx.storage));
-    this.#shard = new Shard({ ...parseShardName(ctx.id.name!), limits }, store, links, Date.now());
+    const lastPingAt = (link: number): number | undefined => this.#sockets.lastPingAt(link);
+    this.#shard = new Shard({ ...parseShardName(ctx.id.name!), limits }, store, links, lastPingAt, Date.now());
     this.#turns = new Turns(ctx, this.#sockets, this.#shard, (effect) => this.#do(effect));
   }
 

@@ -217,8 +217,13 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
   ],
   [
     "End",
-    (to) => records.writeEnd(to, true, records.FOR_EVER),
-    { kind: Kind.End, publishWill: true, expirySeconds: records.FOR_EVER },
+    (to) => records.writeEnd(to, { publishWill: true, planned: false, expirySeconds: records.FOR_EVER }),
+    { kind: Kind.End, publishWill: true, planned: false, expirySeconds: records.FOR_EVER },
+  ],
+  [
+    "End that was planned",
+    (to) => records.writeEnd(to, { publishWill: false, planned: true, expirySeconds: 0 }),
+    { kind: Kind.End, publishWill: false, planned: true, expirySeconds: 0 },
   ],
   ["Welcome", (to) => records.writeWelcome(to, welcome), { kind: Kind.Welcome, ...welcome }],
   [

@@ -111,8 +111,8 @@ export class SessionRig {
       : { generation: 0, epoch: 0 };
   }
 
-  end(link: number, publishWill: boolean, expirySeconds = 0): void {
-    this.frame(link, (to) => records.writeEnd(to, publishWill, expirySeconds));
+  end(link: number, publishWill: boolean, expirySeconds = 0, planned = false): void {
+    this.frame(link, (to) => records.writeEnd(to, { publishWill, planned, expirySeconds }));
   }
 
   keep(link: number, change: Partial<Omit<records.KeepRecord, "kind">>): void {

@@ -51,6 +51,8 @@ export class ShardRig {
   /** Frames of all links, as they are. */
   readonly frames: { link: number; frame: Uint8Array }[] = [];
   readonly closed: number[] = [];
+  /** When the automatic ping of a link was last answered. */
+  readonly pings = new Map<number, number>();
   readonly reports: Extract<ShardEffect, { type: "report" }>[] = [];
   readonly attachments = new Map<number, Uint8Array | undefined>();
   /** What happened to storage and to links, in order. */
@@ -63,7 +65,9 @@ export class ShardRig {
   }
 
   #start(links: { link: number; hello: Uint8Array | undefined }[]): Shard {
-    return new Shard({ shard: 0, tenant: "main", limits: this.limits }, new ShardStore(this.sql), links, this.now);
+    const config = { shard: 0, tenant: "main", limits: this.limits };
+    const lastPingAt = (link: number): number | undefined => this.pings.get(link);
+    return new Shard(config, new ShardStore(this.sql), links, lastPingAt, this.now);
   }
 
   /** The object starts again without its sockets. */

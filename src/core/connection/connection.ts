@@ -35,6 +35,7 @@ import type { ConnectionBound, KeepRecord, WelcomeRecord } from "../../link/reco
 import * as records from "../../link/records.ts";
 import type { Limits, Settings } from "../limits.ts";
 import type { Placement } from "../shard/placement.ts";
+import { Budget } from "./budget.ts";
 import { acceptance, admit, sessionExpiry } from "./connack.ts";
 import { CloseCode, closeCode, type Effect, type LinkName } from "./effects.ts";
 import { effectiveKeepAlive, Keepalive } from "./keepalive.ts";
@@ -74,6 +75,7 @@ export class Connection {
   readonly #config: ConnectionConfig;
   readonly #reader: FrameReader;
   readonly #connectBy: number;
+  readonly #budget: Budget;
   #phase: Phase = "connecting";
   #closing: { code: number; reason: string } | undefined;
 
@@ -93,6 +95,7 @@ export class Connection {
 
   // Set on leaving.
   #publishWill = false;
+  #planned = false;
   #leaveBy: number | undefined;
   #ending = false;
 
@@ -101,6 +104,7 @@ export class Connection {
     this.limits = config.limits;
     this.placement = config.placement;
     this.#reader = new FrameReader(config.limits.packetBytesMax);
+    this.#budget = new Budget(config.limits.connectionCpuSecondsMax);
     this.#connectBy = now + config.limits.connectSecondsMax * 1000;
     this.#session = new SessionLink(this.life("session"), this.effects);
   }
@@ -137,6 +141,7 @@ export class Connection {
 
   bytes(chunk: Uint8Array, now: number): readonly Effect[] {
     if (this.#phase === "connecting" || this.#phase === "joining" || this.#phase === "open") {
+      this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
       if (this.#phase === "joining" && this.#reader.bufferedBytes > 2 * this.limits.packetBytesMax) {
         this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
@@ -167,6 +172,7 @@ export class Connection {
   }
 
   linkFrame(name: LinkName, frame: Uint8Array, now: number): readonly Effect[] {
+    this.#budget.piece(frame.length);
     try {
       const reader = new ByteReader(frame);
       while (!reader.done && this.#phase !== "done") {
@@ -273,6 +279,7 @@ export class Connection {
     const version = this.#connect!.version;
     checkFixedHeader(reader.type, reader.flags, version);
     this.#keepalive!.packet(now);
+    this.#budget.packet();
     switch (reader.type) {
       case PacketType.PUBLISH:
         this.#publishing!.publish(readPublish(reader, version, this.limits, this.#topics), now);
@@ -539,8 +546,15 @@ export class Connection {
     this.#shards?.leave();
   }
 
+  /** The Worker may not work for this client much longer: it is asked to connect again, before it is cut off. */
+  #retire(now: number): void {
+    this.#planned = true;
+    this.#fail(Reason.ServerShuttingDown, "the connection has used its CPU time", now);
+  }
+
   /** Lets out what the input produced: link frames, then the client's bytes, then the end. */
   #settle(now: number): readonly Effect[] {
+    if (this.#phase === "open" && this.#budget.spent) this.#retire(now);
     if (this.#phase === "leaving") this.#proceed(now);
     this.#shards?.flush(now);
     const bytes = this.output.take();
@@ -564,7 +578,11 @@ export class Connection {
     this.#ending = true;
     this.#leaveBy = now + GIVE_UP_MS;
     if (!this.#session.ended) {
-      this.#session.end({ publishWill: this.#publishWill, expirySeconds: this.#expirySeconds });
+      this.#session.end({
+        publishWill: this.#publishWill,
+        planned: this.#planned,
+        expirySeconds: this.#expirySeconds,
+      });
     }
   }
 

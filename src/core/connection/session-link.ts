@@ -4,7 +4,7 @@
  */
 
 import { ByteWriter } from "../../link/bytes.ts";
-import type { ConnectRecord, Fence, KeepRecord, WelcomeRecord } from "../../link/records.ts";
+import type { ConnectRecord, End, Fence, KeepRecord, WelcomeRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { Connect, Will } from "../../mqtt/codec.ts";
 import type { Message } from "../../mqtt/message.ts";
@@ -18,12 +18,6 @@ export type Introduction = Omit<ConnectRecord, "kind" | "versionMin" | "versionM
 /** What is to be kept of the session, and what waits for it. */
 interface Keeping extends Omit<KeepRecord, "kind"> {
   readonly goOn: (now: number) => void;
-}
-
-/** How a connection ends. */
-interface End {
-  readonly publishWill: boolean;
-  readonly expirySeconds: number;
 }
 
 export class SessionLink {
@@ -76,7 +70,7 @@ export class SessionLink {
     });
     // Until it is welcome again nothing is kept or ended, but what follows is read behind it.
     if (this.#fence) for (const keeping of this.#keeping.values()) records.writeKeep(to, keeping);
-    if (this.#end) records.writeEnd(to, this.#end.publishWill, this.#end.expirySeconds);
+    if (this.#end) records.writeEnd(to, this.#end);
     this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
   }
 
@@ -129,7 +123,7 @@ export class SessionLink {
   /** The connection is over; END goes again with every new link until it is answered. */
   end(end: End): void {
     this.#end = end;
-    if (this.life.usable) this.#send((to) => records.writeEnd(to, end.publishWill, end.expirySeconds));
+    if (this.life.usable) this.#send((to) => records.writeEnd(to, end));
   }
 
   /** The object answered END, or refused the connection, or is given up. */

@@ -187,7 +187,8 @@ export class Session {
       case records.Kind.End:
         if (this.#current?.id === link) {
           this.#current = undefined;
-          this.#leave(record.publishWill, record.expirySeconds, now);
+          if (record.planned) this.#move(now);
+          else this.#leave(record.publishWill, record.expirySeconds, now);
         }
         this.#send(link, records.writeEnded);
         return;
@@ -222,7 +223,13 @@ export class Session {
       }
       if (will) {
         this.#stored = true;
-        this.#wills.put({ ...this.#latest, delaySeconds: willDelaySeconds, message: will, due: undefined });
+        this.#wills.put({
+          ...this.#latest,
+          delaySeconds: willDelaySeconds,
+          held: false,
+          message: will,
+          due: undefined,
+        });
       }
     });
     this.#welcome(link, connect.link, true, now);
@@ -298,6 +305,14 @@ export class Session {
       if (!publishWill) this.#wills.drop(epoch, now);
       if (!this.#kept || expirySeconds === 0) this.#endSession(now);
       else this.#gone({ ...this.#kept, expirySeconds }, now, now);
+    });
+  }
+
+  /** The client was made to connect again: its will is only due if it does not do so in time. */
+  #move(now: number): void {
+    this.#store.transaction(() => {
+      this.#wills.hold(this.#latest.epoch);
+      this.#expect(now);
     });
   }
 

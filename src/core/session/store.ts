@@ -40,6 +40,7 @@ const SCHEMA = {
     generation INTEGER NOT NULL,
     connection TEXT NOT NULL,
     delay_seconds INTEGER NOT NULL,
+    held INTEGER NOT NULL,
     message BLOB NOT NULL,
     due INTEGER
   )`,
@@ -52,6 +53,8 @@ export interface Will extends Fence {
   readonly connection: string;
   /** Will Delay Interval. */
   readonly delaySeconds: number;
+  /** Its client was made to connect again: it is not published if the client does, before it is due. */
+  readonly held: boolean;
   readonly message: Message;
   /** When it is to be published, in milliseconds since 1970; undefined while its connection lives. */
   readonly due: number | undefined;
@@ -186,6 +189,7 @@ export class SessionStore {
       connection: row["connection"] as string,
       generation: row["generation"] as number,
       delaySeconds: row["delay_seconds"] as number,
+      held: row["held"] === 1,
       message: readMessage(new ByteReader(row["message"] as Uint8Array)),
       due: (row["due"] as number | null) ?? undefined,
     }));
@@ -196,14 +200,20 @@ export class SessionStore {
     const message = new ByteWriter();
     writeMessage(message, will.message);
     this.#sql.run(
-      "INSERT INTO will (epoch, generation, connection, delay_seconds, message, due) VALUES (?, ?, ?, ?, ?, ?)",
+      `INSERT INTO will (epoch, generation, connection, delay_seconds, held, message, due)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
       will.epoch,
       will.generation,
       will.connection,
       will.delaySeconds,
+      will.held ? 1 : 0,
       message.take(),
       will.due ?? null,
     );
+  }
+
+  holdWill(epoch: number): void {
+    this.#sql.run("UPDATE will SET held = 1 WHERE epoch = ?", epoch);
   }
 
   setDue(epoch: number, due: number | undefined): void {
@@ -244,8 +254,8 @@ function migrateFrom0(sql: Sql): void {
     sql.run("ALTER TABLE will RENAME TO will_0");
     sql.run(SCHEMA.will);
     sql.run(
-      `INSERT INTO will (epoch, generation, connection, delay_seconds, message, due)
-       SELECT epoch, generation, connection, 0, message, due FROM will_0`,
+      `INSERT INTO will (epoch, generation, connection, delay_seconds, held, message, due)
+       SELECT epoch, generation, connection, 0, 0, message, due FROM will_0`,
     );
     sql.run("DROP TABLE will_0");
   });

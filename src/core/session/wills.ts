@@ -61,17 +61,28 @@ export class Wills {
     if (will && !isDue(will, now)) this.#forget(epoch);
   }
 
+  /** The client of a connection is expected back, and if it comes its will is not published. */
+  hold(epoch: number): void {
+    const will = this.#wills.get(epoch);
+    if (!will) return;
+    this.#store.holdWill(epoch);
+    this.#wills.set(epoch, { ...will, held: true });
+  }
+
   /** A later connection goes on with the session: a will with a delay is not published [MQTT-3.1.3-9]. */
   resumed(now: number): void {
-    for (const { epoch, delaySeconds } of this.#wills.values()) {
-      if (delaySeconds > 0) this.drop(epoch, now);
+    for (const { epoch, delaySeconds, held } of this.#wills.values()) {
+      if (delaySeconds > 0 || held) this.drop(epoch, now);
       else this.setDue(epoch, now, now);
     }
   }
 
   /** The session has ended, and no delay outlasts it [MQTT §3.1.3.2.2]. */
   ended(now: number): void {
-    for (const epoch of this.#wills.keys()) this.setDue(epoch, now, now);
+    for (const { epoch, held } of this.#wills.values()) {
+      if (held) this.drop(epoch, now);
+      else this.setDue(epoch, now, now);
+    }
   }
 
   /** Calls `publish` for the wills whose time has come. */

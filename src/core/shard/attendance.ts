@@ -70,6 +70,8 @@ export class Attendance implements Fence {
   dirty = false;
   /** A row of its own says that the shard holds something of the session. */
   kept = false;
+  /** When its link said hello, in milliseconds since 1970. */
+  attachedAt = 0;
   /** Its place as it is stored, once it is. */
   stored: Stored | undefined;
   /** When its place changed last, in milliseconds since 1970. */

@@ -167,6 +167,7 @@ export class Roster {
     received.attached(hello);
     const attendance = new Attendance(hello, this.#config.shard);
     attendance.outlet = new Outlet(link);
+    attendance.attachedAt = now;
     this.#attendances.set(attendance.session, attendance);
     this.#links.set(link, attendance);
     this.#owing.add(attendance);

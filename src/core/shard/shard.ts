@@ -36,6 +36,10 @@ import { SubscriptionTree } from "./subscription-tree.ts";
 export const CHECKPOINT_MS = 1_000;
 /** What a link's socket may remember; a session with more says hello again when the object wakes. */
 const REMEMBERED_BYTES_MAX = 1024;
+/** How often links are looked for that keep the log for nobody. */
+const LOOK_MS = 12 * 3600 * 1000;
+/** A link that was silent for this long, at a ping every four minutes, has nobody at its other end. */
+const SILENCE_MAX_MS = 15 * 60 * 1000;
 /** A session object asks again about a will for far less long than this, and a connection comes back sooner. */
 const NOTES_KEPT_MS = 24 * 3600 * 1000;
 
@@ -85,19 +89,27 @@ export class Shard {
   #closing: number[] = [];
   #checkpointAt: number | undefined;
   #sweepNotesAt: number | undefined;
+  /** When the links that the log is kept for are looked at. */
+  #lookAt: number;
+  /** When a link's automatic ping was last answered, in ms since 1970. */
+  readonly #lastPingAt: (link: number) => number | undefined;
   /** Nothing more is stored until something goes. */
   #full = false;
 
   /**
    * @param links the sockets that the object woke with, and what was remembered with them
+   * @param lastPingAt when a link's automatic ping was last answered, in ms since 1970; asked for only by the alarm
    */
   constructor(
     config: ShardConfig,
     store: ShardStore,
     links: readonly { readonly link: number; readonly hello: Uint8Array | undefined }[],
+    lastPingAt: (link: number) => number | undefined,
     now: number,
   ) {
     const { limits } = config;
+    this.#lastPingAt = lastPingAt;
+    this.#lookAt = now + LOOK_MS;
     this.#config = config;
     this.#store = store;
     const log = new Log(store);
@@ -155,6 +167,7 @@ export class Shard {
   get alarmAt(): number | undefined {
     const times = [this.#sweepNotesAt, this.#roster.nextEnd, this.#queues.nextExpiry];
     if (!this.#log.empty || this.#received.any || this.#grace.awaits) times.push(this.#grace.until);
+    if (!this.#log.empty) times.push(this.#lookAt);
     const known = times.filter((time) => time !== undefined);
     return known.length > 0 ? Math.min(...known) : undefined;
   }
@@ -210,6 +223,7 @@ export class Shard {
       this.#store.sweepNotes(now - NOTES_KEPT_MS);
       this.#sweepNotesAt = this.#store.hasNotes() ? now + NOTES_KEPT_MS : undefined;
     }
+    if (now >= this.#lookAt) this.#look(now);
     this.#grace.conclude(now);
     this.#checkpoint(now);
     return this.#settle(now);
@@ -399,6 +413,18 @@ export class Shard {
     const unsaved = this.#places.checkpoint(now);
     if (unsaved !== undefined) this.#checkpointBy(unsaved);
     this.#full = this.#store.bytes >= this.#config.limits.shardBytesMax;
+  }
+
+  /** Is somebody at the other end of the links that the log is kept for? A close may never have come. */
+  #look(now: number): void {
+    this.#lookAt = now + LOOK_MS;
+    for (const attendance of this.#roster.owing) {
+      const { outlet, attachedAt } = attendance;
+      if (!outlet || attendance.needs() === undefined) continue;
+      if (now - Math.max(attachedAt, this.#lastPingAt(outlet.link) ?? 0) <= SILENCE_MAX_MS) continue;
+      this.#closing.push(outlet.link);
+      this.#roster.lose(outlet.link, now);
+    }
   }
 
   /** Delivers what waits for a session, and then makes the changes that waited for that. */

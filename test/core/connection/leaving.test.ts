@@ -171,3 +171,61 @@ describe("the end of a connection", () => {
     expect(client.closed).toBeUndefined();
   });
 });
+
+describe("the CPU budget", () => {
+  const limits = { connectionCpuSecondsMax: 1 };
+
+  /** A client that works until the broker has had enough of it. */
+  function worn(version: 4 | 5, clean: boolean): { world: World; watcher: Client; client: Client; sent: number } {
+    const world = new World({ shards: 1, limits });
+    const watcher = world.connected("watcher");
+    watcher.subscribe("will");
+    const properties = clean ? {} : { sessionExpiryInterval: 3600 };
+    const client = world.connected("client", { will, clean, ...(version === 5 && { properties }) }, version);
+    let sent = 0;
+    for (; client.closed === undefined && sent < 1_000_000; sent += 1_000) {
+      for (let i = 0; i < 1_000; i++) client.publish("t", "x");
+      world.settle();
+    }
+    return { world, watcher, client, sent };
+  }
+
+  test.each([
+    [4, true],
+    [5, true],
+    [5, false],
+  ] as const)("[decision 16] a connection retires in time: version %i, clean %s", (version, clean) => {
+    const { world, watcher, client, sent } = worn(version, clean);
+    expect(sent).toBeLessThan(500_000);
+    expect(client.closed).toBe(1012);
+    if (version === 5) expect(client.last("disconnect")!.reasonCode).toBe(0x8b);
+    const again = world.connected("client", { clean, will }, version);
+    if (!clean) expect(again.last("connack")!.sessionPresent).toBe(true);
+    world.advance(120_000);
+    expect(watcher.payloads).toEqual([]);
+  });
+
+  test("[MQTT-3.1.2-8] the will of a client that does not come back is published", () => {
+    const { world, watcher } = worn(5, true);
+    world.advance(60_000);
+    expect(watcher.payloads).toEqual(["gone"]);
+  });
+
+  test("[MQTT-4.3.2-4] what was acknowledged before is owned, and what was not is not", () => {
+    const world = new World({ shards: 1, limits });
+    const device = world.connected("device", { clean: false, properties: { sessionExpiryInterval: 3600 } });
+    device.subscribe("t");
+    world.settle();
+    const publisher = world.connected("publisher");
+    for (let i = 0; publisher.closed === undefined; i++) {
+      publisher.publish("t", `${i}`, { qos: 1, messageId: (i % 60_000) + 1 });
+      if (i % 200 === 199) world.settle();
+    }
+    world.advance(5_000);
+    // The device's own connection may have retired as well.
+    const again = world.connected("device", { clean: false, properties: { sessionExpiryInterval: 3600 } });
+    world.settle();
+    const got = new Set([...device.payloads, ...again.payloads]);
+    expect(got.size).toBeGreaterThanOrEqual(publisher.acknowledged.length);
+  });
+});

@@ -367,6 +367,40 @@ describe("a will with a delay", () => {
   });
 });
 
+describe("a planned end", () => {
+  test.each([
+    ["clean", 0, true],
+    ["clean", HOUR, true],
+    ["resumed", HOUR, false],
+  ])(
+    "[decision 16] publishes no will if the client comes back in time, %s, expiry %i",
+    (_how, expirySeconds, cleanStart) => {
+      const r = new SessionRig();
+      r.connect(1, { will: "moved", expirySeconds });
+      r.end(1, true, expirySeconds, true);
+      r.advance(GRACE_MS - 1);
+      r.restart();
+      r.connect(2, { cleanStart, expirySeconds });
+      expect(r.welcome(2)!.sessionPresent).toBe(!cleanStart);
+      r.advance(2 * GRACE_MS);
+      expect(r.wills).toEqual([]);
+    },
+  );
+
+  test.each([0, HOUR])("[MQTT-3.1.2-8] publishes it if the client does not, expiry %i", (expirySeconds) => {
+    const r = new SessionRig();
+    r.connect(1, { will: "moved", expirySeconds });
+    r.end(1, true, expirySeconds, true);
+    r.advance(GRACE_MS - 1);
+    expect(r.wills).toEqual([]);
+    r.advance(1);
+    expect(r.willPayloads).toEqual(["moved"]);
+    r.now += 1;
+    r.connect(2, { cleanStart: true });
+    expect(r.willPayloads).toEqual(["moved"]);
+  });
+});
+
 describe("what is stored", () => {
   test("[decision 11] nothing for a session that ends with its connection", () => {
     const r = new SessionRig();

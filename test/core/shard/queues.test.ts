@@ -106,6 +106,22 @@ describe("the log keeps", () => {
     expect(r.count("log")).toBe(0);
   });
 
+  test("[§7] nothing for a link that nobody answers any more, though no close has come", () => {
+    const r = rig({});
+    for (const link of [3, 2]) {
+      r.hello(link, `client ${link}`);
+      r.subscribe(link, `t/${link}`);
+      publish(r, `t/${link}`, "in flight");
+    }
+    for (let minutes = 0; minutes < 26 * 60; minutes += 4) {
+      r.advance(240_000);
+      r.pings.set(2, r.now);
+    }
+    expect(r.closed).toEqual([3]);
+    r.advance(2 * GRACE_MS);
+    expect(r.count("log")).toBe(1);
+  });
+
   test("[MQTT-4.3.3-1] what is in flight, although everything behind it was taken", () => {
     const r = rig({}, { logBytesMax: 1_000_000 });
     r.hello(2, "device", { persistent: true, grants: 10_000 });
