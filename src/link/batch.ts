@@ -2,25 +2,29 @@
  * When does a frame leave towards an object? One frame costs about as much as a hundred messages in it, so the sender
  * trades a little waiting for large frames, and only under load:
  *
- *  - nothing outstanding: what is written leaves at once (low load keeps its latency);
+ *  - nothing outstanding, and nothing was lately: what is written leaves at once (low load keeps its latency);
  *  - a frame outstanding: what is written is collected;
- *  - the object took the frame (its credit came) and something is waiting: wait {@link LINGER_MS} more, then all of it
- *    leaves as one frame.
+ *  - the object took the frame (its credit came) and something is waiting, or is written soon after: it leaves when the
+ *    caller has taken in everything that has arrived by then ({@link ripen}). A client with a window is given room by the
+ *    same credit, and sends the next part of it in one burst.
  *
  * The credit is the back-pressure too: `backlogBytes` is what the object has not taken yet.
  */
 
 import { ByteWriter } from "./bytes.ts";
 
-/** Long enough for the next few packets of a busy client to arrive, short against any network's latency. */
-export const LINGER_MS = 1;
+/** After a credit a link counts as busy for this long. */
+export const BUSY_MS = 5;
 
 export class Batch {
   /** Records are written straight into the frame that will carry them. */
   readonly records = new ByteWriter();
 
   #outstandingBytes = 0;
-  #lingerUntil: number | undefined;
+  #busyUntil = -Infinity;
+  /** Since when something could leave and waits for more. */
+  #gatheringSince: number | undefined;
+  #ripe = false;
 
   /** Bytes that were written and that the object has not taken, sent or not. */
   get backlogBytes(): number {
@@ -32,16 +36,25 @@ export class Batch {
     return this.backlogBytes === 0;
   }
 
-  /** When {@link due} should be asked again although nothing was written and no credit came. */
+  /** When {@link ripen} is to be called, after everything that has arrived; it has passed already when there is one. */
   get deadline(): number | undefined {
-    return this.#lingerUntil;
+    return this.#gatheringSince;
+  }
+
+  /** The caller has taken in everything that has arrived. */
+  ripen(): void {
+    this.#ripe = this.#gatheringSince !== undefined;
   }
 
   /** The frame that should leave now, if any. */
   due(now: number): Uint8Array | undefined {
     if (this.records.length === 0 || this.#outstandingBytes > 0) return undefined;
-    if (this.#lingerUntil !== undefined && now < this.#lingerUntil) return undefined;
-    this.#lingerUntil = undefined;
+    if (now < this.#busyUntil && !this.#ripe) {
+      this.#gatheringSince ??= now;
+      return undefined;
+    }
+    this.#gatheringSince = undefined;
+    this.#ripe = false;
     const frame = this.records.take();
     this.#outstandingBytes = frame.length;
     return frame;
@@ -50,13 +63,15 @@ export class Batch {
   /** The object took the outstanding frame. */
   taken(now: number): void {
     this.#outstandingBytes = 0;
-    this.#lingerUntil = this.records.length > 0 ? now + LINGER_MS : undefined;
+    this.#busyUntil = now + BUSY_MS;
   }
 
   /** The link broke: what was sent or collected is gone, and who owns it must say it again. */
   reset(): void {
     this.records.clear();
     this.#outstandingBytes = 0;
-    this.#lingerUntil = undefined;
+    this.#busyUntil = -Infinity;
+    this.#gatheringSince = undefined;
+    this.#ripe = false;
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Batch, LINGER_MS } from "../../src/link/batch.ts";
+import { Batch, BUSY_MS } from "../../src/link/batch.ts";
 
 describe("Batch", () => {
   test("links: nothing outstanding, so what is written leaves at once", () => {
@@ -22,28 +22,46 @@ describe("Batch", () => {
     expect(batch.deadline).toBeUndefined();
   });
 
-  test("links: on credit with something waiting, it lingers and then sends all of it as one frame", () => {
+  test("links: on credit with something waiting, it is sent as one frame with all that has arrived by then", () => {
     const batch = new Batch();
     batch.records.u8(1);
     batch.due(0);
     batch.records.u8(2);
     batch.taken(10);
-    expect(batch.deadline).toBe(10 + LINGER_MS);
     expect(batch.due(10)).toBeUndefined();
+    expect(batch.deadline).toBe(10);
     batch.records.u8(3);
     expect(batch.due(10)).toBeUndefined();
-    expect([...batch.due(10 + LINGER_MS)!]).toEqual([2, 3]);
+    batch.ripen();
+    expect([...batch.due(10)!]).toEqual([2, 3]);
     expect(batch.deadline).toBeUndefined();
   });
 
-  test("links: on credit with nothing waiting, the next record leaves at once", () => {
+  test("links: on credit with nothing waiting, what is written soon after is gathered, later not", () => {
     const batch = new Batch();
     batch.records.u8(1);
     batch.due(0);
     batch.taken(10);
     expect(batch.deadline).toBeUndefined();
     batch.records.u8(2);
-    expect([...batch.due(10)!]).toEqual([2]);
+    expect(batch.due(11)).toBeUndefined();
+    batch.records.u8(3);
+    batch.ripen();
+    expect([...batch.due(11)!]).toEqual([2, 3]);
+    batch.taken(12);
+    batch.records.u8(4);
+    expect([...batch.due(12 + BUSY_MS)!]).toEqual([4]);
+  });
+
+  test("links: a ripening with nothing to send lets nothing out early", () => {
+    const batch = new Batch();
+    batch.ripen();
+    batch.records.u8(1);
+    batch.due(0);
+    batch.taken(1);
+    batch.ripen();
+    batch.records.u8(2);
+    expect(batch.due(2)).toBeUndefined();
   });
 
   test("links: the backlog is what was written and not taken, sent or not", () => {
@@ -56,8 +74,8 @@ describe("Batch", () => {
     expect(batch.backlogBytes).toBe(6);
     batch.taken(0);
     expect(batch.backlogBytes).toBe(2);
-    batch.due(LINGER_MS);
-    batch.taken(LINGER_MS);
+    batch.due(BUSY_MS);
+    batch.taken(BUSY_MS);
     expect([batch.backlogBytes, batch.settled]).toEqual([0, true]);
   });
 

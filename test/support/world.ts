@@ -37,7 +37,7 @@ interface Due {
 
 /** More steps than this at one go are an endless loop. */
 const STEPS_MAX = 200_000;
-/** {@link World.settle} goes on over a pause that is no longer: a batch lingers 1 ms, a full buffer is polled each 20. */
+/** {@link World.settle} goes on over a pause that is no longer: a full buffer is polled each 20 ms. */
 const PAUSE_MS = 25;
 
 export class World {

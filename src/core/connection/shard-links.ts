@@ -207,7 +207,10 @@ export class ShardLinks {
 
   /** Calls `lost` for links that time has run out for. */
   tick(now: number, lost: (shard: number) => void): void {
-    for (const { life, shard } of this.#links.values()) if (life.tick(now)) lost(shard);
+    for (const { life, batch, shard } of this.#links.values()) {
+      batch.ripen();
+      if (life.tick(now)) lost(shard);
+    }
   }
 
   /** Lets out the frames that are due. */
