@@ -184,7 +184,10 @@ export class Driver {
 
   #arm(): void {
     const at = this.#connection.deadline;
-    if (at === undefined || (this.#timer && this.#timer.at <= at)) return;
+    if (at === undefined) return;
+    // What is due waits only for what has arrived before, not for a timer that the clock has overtaken.
+    const due = at <= Date.now() ? -Infinity : at;
+    if (this.#timer && this.#timer.at <= due) return;
     if (this.#timer) clearTimeout(this.#timer.id);
     const id = setTimeout(
       () => {
@@ -193,6 +196,6 @@ export class Driver {
       },
       Math.max(0, at - Date.now()),
     );
-    this.#timer = { at, id };
+    this.#timer = { at: due, id };
   }
 }
