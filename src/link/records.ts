@@ -49,6 +49,7 @@ export const Kind = {
   Connect: 0x21,
   End: 0x22,
   Keep: 0x23,
+  Leave: 0x24,
   // session object → connection
   Welcome: 0xa1,
   Ended: 0xa2,
@@ -103,12 +104,14 @@ export interface Scan {
 
 /** How far a delivery has come. The numbers are stored. */
 export const Phase = {
-  /** It was written to the client's present socket. */
+  /** It was written to the client's present socket, for the first time. */
   Sent: 0,
   /** The client has received it, as QoS 2 says it, and is to be sent PUBREL, never PUBLISH again [MQTT-4.3.3-6]. */
   Received: 1,
   /** It was sent in an earlier connection of the session, and has to be sent again in this one [MQTT-4.4.0-1]. */
   Unsent: 2,
+  /** It was, and has been. */
+  Resent: 3,
 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
@@ -237,7 +240,7 @@ export type ShardBound =
   | { readonly kind: typeof Kind.Bye }
   | { readonly kind: typeof Kind.Echoed };
 
-export type SessionBound = ConnectRecord | KeepRecord | ({ readonly kind: typeof Kind.End } & End);
+export type SessionBound = ConnectRecord | KeepRecord | ({ readonly kind: typeof Kind.End | typeof Kind.Leave } & End);
 
 export type ConnectionBound =
   | AttachedRecord
@@ -247,6 +250,8 @@ export type ConnectionBound =
       readonly kind: typeof Kind.Subscribed;
       readonly request: number;
       readonly start: number;
+      /** Offset up to which the log was delivered, or left out, under the terms of before. */
+      readonly cursor: number;
       readonly codes: Uint8Array;
     }
   | { readonly kind: typeof Kind.Unsubscribed; readonly request: number; readonly codes: Uint8Array }
@@ -382,8 +387,14 @@ export function writePublished(to: ByteWriter, packetId: number, reason: Reason)
   to.u8(Kind.Published).u16(packetId).u8(reason);
 }
 
-export function writeSubscribed(to: ByteWriter, request: number, start: number, codes: readonly number[]): void {
-  to.u8(Kind.Subscribed).u32(request).u48(start).bytes32(Uint8Array.from(codes));
+export function writeSubscribed(
+  to: ByteWriter,
+  request: number,
+  start: number,
+  cursor: number,
+  codes: readonly number[],
+): void {
+  to.u8(Kind.Subscribed).u32(request).u48(start).u48(cursor).bytes32(Uint8Array.from(codes));
 }
 
 export function writeUnsubscribed(to: ByteWriter, request: number, codes: readonly number[]): void {
@@ -432,10 +443,17 @@ export function writeConnect(to: ByteWriter, connect: Omit<ConnectRecord, "kind"
   if (will) writeMessage(to, will);
 }
 
-export function writeEnd(to: ByteWriter, { publishWill, planned, expirySeconds }: End): void {
-  to.u8(Kind.End)
-    .u8((publishWill ? END_WILL : 0) | (planned ? END_PLANNED : 0))
-    .u32(expirySeconds);
+export function writeEnd(to: ByteWriter, end: End): void {
+  writeEnding(to.u8(Kind.End), end);
+}
+
+/** The client has said goodbye; END follows when everything that it published is taken. */
+export function writeLeave(to: ByteWriter, end: End): void {
+  writeEnding(to.u8(Kind.Leave), end);
+}
+
+function writeEnding(to: ByteWriter, { publishWill, planned, expirySeconds }: End): void {
+  to.u8((publishWill ? END_WILL : 0) | (planned ? END_PLANNED : 0)).u32(expirySeconds);
 }
 
 export function writeKeep(to: ByteWriter, keep: Omit<KeepRecord, "kind">): void {
@@ -504,7 +522,7 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Unsubscribe:
       return { kind, request: from.u32(), filters: readStrings(from) };
     case Kind.Subscribed:
-      return { kind, request: from.u32(), start: from.u48(), codes: from.bytes32() };
+      return { kind, request: from.u32(), start: from.u48(), cursor: from.u48(), codes: from.bytes32() };
     case Kind.Unsubscribed:
       return { kind, request: from.u32(), codes: from.bytes32() };
     case Kind.Scanned:
@@ -516,7 +534,8 @@ export function readRecord(from: ByteReader, now: number): LinkRecord {
     case Kind.Connect:
       return readConnect(from);
     case Kind.End:
-      return readEnd(from);
+    case Kind.Leave:
+      return { kind, ...readEnding(from) };
     case Kind.Keep:
       return {
         kind,
@@ -604,10 +623,9 @@ function readConnect(from: ByteReader): ConnectRecord {
   };
 }
 
-function readEnd(from: ByteReader): { readonly kind: typeof Kind.End } & End {
+function readEnding(from: ByteReader): End {
   const flags = from.u8();
   return {
-    kind: Kind.End,
     publishWill: (flags & END_WILL) !== 0,
     planned: (flags & END_PLANNED) !== 0,
     expirySeconds: from.u32(),

@@ -178,8 +178,8 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
   ],
   [
     "Subscribed",
-    (to) => records.writeSubscribed(to, 9, 2 ** 40, [0, 1 | records.RETAINED_FOLLOW, 0x80]),
-    { kind: Kind.Subscribed, request: 9, start: 2 ** 40, codes: Uint8Array.of(0, 0x41, 0x80) },
+    (to) => records.writeSubscribed(to, 9, 2 ** 40, MOST, [0, 1 | records.RETAINED_FOLLOW, 0x80]),
+    { kind: Kind.Subscribed, request: 9, start: 2 ** 40, cursor: MOST, codes: Uint8Array.of(0, 0x41, 0x80) },
   ],
   [
     "Unsubscribed",
@@ -224,6 +224,11 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
     "End that was planned",
     (to) => records.writeEnd(to, { publishWill: false, planned: true, expirySeconds: 0 }),
     { kind: Kind.End, publishWill: false, planned: true, expirySeconds: 0 },
+  ],
+  [
+    "Leave",
+    (to) => records.writeLeave(to, { publishWill: true, planned: false, expirySeconds: 7 }),
+    { kind: Kind.Leave, publishWill: true, planned: false, expirySeconds: 7 },
   ],
   ["Welcome", (to) => records.writeWelcome(to, welcome), { kind: Kind.Welcome, ...welcome }],
   [

@@ -374,6 +374,8 @@ export class Connection {
     }
     this.#closing = { code: CloseCode.Normal, reason: "" };
     this.#leave(reason !== Reason.NormalDisconnection, now); // [MQTT-3.14.4-3]
+    // Whoever takes the session over before its end is settled finds it as the client left it.
+    this.#session.leave(this.#end);
   }
 
   // Records of the session object.
@@ -457,6 +459,7 @@ export class Connection {
         this.#publishing!.released(link, record.packetId);
         return;
       case records.Kind.Subscribed:
+        link.passed(record.cursor);
         this.#subscribing!.subscribed(link, record.request, record.start, record.codes, now);
         return;
       case records.Kind.Unsubscribed:
@@ -578,12 +581,12 @@ export class Connection {
     this.#ending = true;
     this.#leaveBy = now + GIVE_UP_MS;
     if (!this.#session.ended) {
-      this.#session.end({
-        publishWill: this.#publishWill,
-        planned: this.#planned,
-        expirySeconds: this.#expirySeconds,
-      });
+      this.#session.end(this.#end);
     }
+  }
+
+  get #end(): records.End {
+    return { publishWill: this.#publishWill, planned: this.#planned, expirySeconds: this.#expirySeconds };
   }
 
   #finish(): void {

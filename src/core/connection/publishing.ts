@@ -71,7 +71,9 @@ export class Publishing {
     }
     const topic = this.#aliases.resolve(packet.topic, packet.alias);
     const bytes = packet.payload.length + packet.properties.length;
-    if (packet.qos === 2 && this.#waits(bytes, (later) => this.#publish(topic, packet, later))) return;
+    // QoS 1 waits only behind QoS 2, so that the last of them is the one that is retained.
+    const waits = packet.qos === 2 || (packet.qos === 1 && this.#waiting.length > 0);
+    if (waits && this.#waits(bytes, (later) => this.#publish(topic, packet, later))) return;
     this.#publish(topic, packet, now);
   }
 

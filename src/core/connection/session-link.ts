@@ -33,6 +33,7 @@ export class SessionLink {
   /** What the object has not confirmed, oldest first. */
   readonly #keeping = new Map<number, Keeping>();
   #requests = 0;
+  #leaving: End | undefined;
   #end: End | undefined;
   #ended = false;
 
@@ -71,6 +72,7 @@ export class SessionLink {
     // Until it is welcome again nothing is kept or ended, but what follows is read behind it.
     if (this.#fence) for (const keeping of this.#keeping.values()) records.writeKeep(to, keeping);
     if (this.#end) records.writeEnd(to, this.#end);
+    else if (this.#leaving) records.writeLeave(to, this.#leaving);
     this.#effects.push({ type: "sendLink", link: "session", frame: to.take() });
   }
 
@@ -118,6 +120,12 @@ export class SessionLink {
     this.#keeping.delete(request);
     for (const shard of keeping.shards) this.#shards.add(shard);
     keeping.goOn(now);
+  }
+
+  /** The client has said goodbye; END follows. */
+  leave(end: End): void {
+    this.#leaving = end;
+    if (this.life.usable) this.#send((to) => records.writeLeave(to, end));
   }
 
   /** The connection is over; END goes again with every new link until it is answered. */

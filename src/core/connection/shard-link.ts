@@ -119,8 +119,9 @@ export class ShardLink {
     const again: InOrder<() => void>[] = [];
     for (const [packetId, unanswered] of this.#unanswered) {
       const { order, what, sent } = unanswered;
-      // The shard may have taken it, and with our BYE forgotten its packet id, which nobody will use again.
-      if (leaving && sent && what.qos === 2 && !hello.persistent) continue;
+      // A client whose session goes on sends it again itself. Of another one the shard may have taken it, and forgotten its
+      // packet id with our BYE.
+      if (leaving && (sent || hello.persistent)) continue;
       unanswered.sent = true;
       again.push({ order, what: () => records.writePublish(to, packetId, what) });
     }
@@ -199,6 +200,11 @@ export class ShardLink {
     this.#requests.delete(request);
   }
 
+  /** Everything up to this offset was delivered, or was not for the client, under the terms of before. */
+  passed(cursor: number): void {
+    this.#cursor = Math.max(this.#cursor ?? 0, cursor);
+  }
+
   /** The shard applied a subscription at log offset `start`; its retained messages follow if `scanning`. */
   subscribed(subscription: SubscriptionRecord, start: number, scanning: boolean): void {
     const previous = this.subscriptions.get(subscription.filter);
@@ -245,7 +251,7 @@ export class ShardLink {
   delivered(delivery: InflightRecord): void {
     const { packetId, source, offset } = delivery;
     this.#resuming.delete(packetId);
-    if (source === 0) this.#cursor = Math.max(this.#cursor ?? 0, offset);
+    if (source === 0) this.passed(offset);
     this.inflight.set(packetId, delivery);
     this.#granted.add(packetId);
   }

@@ -56,6 +56,8 @@ export class Subscribing {
   /** Subscriptions in effect or on their way, by filter. */
   readonly #filters = new Map<string, SubscriptionRecord>();
   #filterBytes = 0;
+  /** Filters whose UNSUBSCRIBE some shard did not confirm, so that nobody knows whether they are in effect. */
+  readonly #unsure = new Set<string>();
   #requests = 0;
   #numbers = 0;
 
@@ -127,8 +129,10 @@ export class Subscribing {
           const link = this.#host.link(shard, now);
           link.settle(request);
           // It may have been applied and its answer lost: say the opposite, unless a later request settles it.
-          if (pending.type === "unsubscribe") link.unsubscribed(entry.filter);
-          else if (!this.#laterOn(request, entry.filter, shard)) {
+          if (pending.type === "unsubscribe") {
+            this.#unsure.add(entry.filter);
+            link.unsubscribed(entry.filter);
+          } else if (!this.#laterOn(request, entry.filter, shard)) {
             this.#restore(link, entry.filter, link.subscriptions.get(entry.filter));
           }
         }
@@ -170,7 +174,7 @@ export class Subscribing {
 
   #leaving(filter: string): Entry {
     const entry = newEntry(filter, this.#filters.get(filter), Reason.NoSubscriptionExisted);
-    if (!this.#remove(filter)) return entry;
+    if (!this.#remove(filter) && !this.#unsure.has(filter)) return entry;
     for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);
     return entry;
   }
@@ -233,6 +237,7 @@ export class Subscribing {
     if (pending.entries.some((entry) => entry.waiting.size > 0)) return;
     this.#pending.delete(request);
     const codes = pending.entries.map((entry) => entry.code);
+    for (const { filter, code } of pending.entries) if (code < 0x80) this.#unsure.delete(filter);
     if (pending.type === "unsubscribe") {
       this.#host.unsuback(pending.packetId, codes);
       return;

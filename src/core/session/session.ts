@@ -16,7 +16,14 @@
  */
 
 import { ByteReader, ByteWriter, LinkFormatError } from "../../link/bytes.ts";
-import { type ConnectRecord, type Fence, FOR_EVER, type KeepRecord, type SessionBound } from "../../link/records.ts";
+import {
+  type ConnectRecord,
+  type End,
+  type Fence,
+  FOR_EVER,
+  type KeepRecord,
+  type SessionBound,
+} from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import { Reason } from "../../mqtt/reason.ts";
@@ -80,6 +87,8 @@ export class Session {
   /** Connections that were taken over lately, by name: one may ask again that never got its welcome. */
   readonly #superseded: string[] = [];
   #current: SessionLink | undefined;
+  /** How the current connection's client has said goodbye, while its END is still to come. */
+  #leaving: End | undefined;
   #stillHereAt: number;
   /** Something is stored, so there will be something to wipe. */
   #stored: boolean;
@@ -184,12 +193,11 @@ export class Session {
       case records.Kind.Keep:
         if (this.#current?.id === link) this.#keep(link, record);
         return;
+      case records.Kind.Leave:
+        if (this.#current?.id === link) this.#leaving = record;
+        return;
       case records.Kind.End:
-        if (this.#current?.id === link) {
-          this.#current = undefined;
-          if (record.planned) this.#move(now);
-          else this.#leave(record.publishWill, record.expirySeconds, now);
-        }
+        if (this.#current?.id === link) this.#end(record, now);
         this.#send(link, records.writeEnded);
         return;
       default:
@@ -204,6 +212,7 @@ export class Session {
       this.#refuse(link, Reason.SessionTakenOver);
       return;
     }
+    if (this.#leaving) this.#end(this.#leaving, now);
     this.#takeOver();
     this.#superseded.push(this.#latest.connection);
     if (this.#superseded.length > SUPERSEDED_KEPT) this.#superseded.shift();
@@ -298,6 +307,14 @@ export class Session {
     );
   }
 
+  /** The current connection is over. */
+  #end(end: End, now: number): void {
+    this.#current = undefined;
+    this.#leaving = undefined;
+    if (end.planned) this.#move(now);
+    else this.#leave(end.publishWill, end.expirySeconds, now);
+  }
+
   /** A client is gone: its session goes on, or ends with it. */
   #leave(publishWill: boolean, expirySeconds: number, now: number): void {
     const { epoch } = this.#latest;
@@ -319,6 +336,10 @@ export class Session {
   /** A link went without END: its connection may come back. */
   #lose(link: number, now: number): void {
     if (this.#current?.id !== link) return;
+    if (this.#leaving) {
+      this.#end(this.#leaving, now);
+      return;
+    }
     this.#current = undefined;
     this.#expect(now);
   }

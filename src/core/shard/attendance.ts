@@ -95,15 +95,30 @@ export class Attendance implements Fence {
     for (const delivery of attending.inflight) this.#hold(delivery);
   }
 
-  /** Goes on where an earlier connection of the session has left off. */
-  resume(earlier: Attendance): void {
+  /**
+   * Goes on where an earlier connection of the session has left off, or an earlier link of this one whose answers were all
+   * lost.
+   *
+   * @returns the deliveries that so are undone: they were first sent over such a link, and never reached the client
+   */
+  resume(earlier: Attendance): InflightRecord[] {
     this.behind = earlier.behind;
     this.uncertain = earlier.uncertain;
     this.#packetId = earlier.#packetId;
     this.#released = earlier.#released;
+    const undone: InflightRecord[] = [];
+    const numbers = new Set([...earlier.subscriptions.values()].map(({ number }) => number));
     for (const delivery of earlier.inflight.values()) {
-      this.#hold(delivery.phase === Phase.Sent ? { ...delivery, phase: Phase.Unsent } : delivery);
+      const { phase, source } = delivery;
+      // A retained message can only be sent as new while its subscription is known by its number.
+      const undoable = earlier.epoch === this.epoch && (source === 0 || numbers.has(source));
+      if (phase === Phase.Received) this.#hold(delivery);
+      else if (phase === Phase.Sent && undoable) undone.push(delivery);
+      else this.#hold({ ...delivery, phase: Phase.Unsent });
     }
+    const first = undone.find(({ source }) => source === 0);
+    if (first) this.behind = Math.min(this.behind ?? Infinity, first.offset - 1);
+    return undone;
   }
 
   #hold(delivery: InflightRecord): void {
@@ -136,7 +151,7 @@ export class Attendance implements Fence {
     if (this.behind === undefined || change.kind !== Kind.Subscribe) return false;
     return change.subscriptions.some((wanted) => {
       const present = this.subscriptions.get(wanted.filter);
-      return present && ((present.qos > 0 && wanted.qos === 0) || (present.noLocal && !wanted.noLocal));
+      return present && present.qos > 0 && (wanted.qos === 0 || (present.noLocal && !wanted.noLocal));
     });
   }
 

@@ -88,7 +88,7 @@ export class Pump {
       const packet = this.#again(to, delivery, now);
       if (packet) {
         if (!this.#mayHave(to)) return false;
-        delivery.phase = Phase.Sent;
+        delivery.phase = Phase.Resent;
         this.#send(to, packet.bytes, packet.topicBytes, delivery);
       } else if (delivery.qos === 2) {
         // Its message is gone, but the client may hold its id: PUBREL frees it [MQTT-4.3.3-6].

@@ -11,6 +11,7 @@ import {
   type Fence,
   type GreetedSubscription,
   type HelloRecord,
+  type InflightRecord,
   Kind,
   readRecord,
   type SubscriptionRecord,
@@ -171,7 +172,7 @@ export class Roster {
     this.#attendances.set(attendance.session, attendance);
     this.#links.set(link, attendance);
     this.#owing.add(attendance);
-    if (earlier && hello.cursor === undefined) attendance.resume(earlier);
+    if (earlier && hello.cursor === undefined) rewind(earlier, attendance.resume(earlier));
     else if (hello.cursor !== undefined && log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
     for (const subscription of hello.subscriptions) this.#take(attendance, subscription, earlier);
     if (attendance.persistent) this.#mend(attendance, earlier, now);
@@ -181,22 +182,23 @@ export class Roster {
   /** Takes a subscription over from a hello. What only the shard knows of it is as an earlier connection left it. */
   #take(attendance: Attendance, wanted: GreetedSubscription, earlier: Attendance | undefined): void {
     const known = earlier?.subscriptions.get(wanted.filter);
-    if (wanted.start !== undefined) {
-      this.#put(attendance, { ...wanted, start: wanted.start });
-      return;
-    }
-    // Of what was delivered at QoS 0 nothing is owed.
-    const owed = known && (known.qos > 0 || wanted.qos === 0);
-    const start = owed ? known.start : this.#parts.log.head;
-    const scan = known?.scan;
     const change = {
       kind: Kind.Subscribe,
       request: 0,
       subscriptions: [{ ...wanted, retainHandling: 2 as const }],
     } as const;
-    this.#put(attendance, { ...wanted, ...known, number: wanted.number, start, scan });
-    if (known && differs(known, wanted) && attendance.mustHold(change)) attendance.held.push(change);
-    else this.#put(attendance, { ...wanted, start, scan });
+    if (known && differs(known, wanted)) {
+      this.#put(attendance, { ...known, number: wanted.number });
+      if (attendance.mustHold(change)) {
+        attendance.held.push(change);
+        return;
+      }
+    }
+    // Of what was delivered at QoS 0 nothing is owed.
+    const owed = known && (known.qos > 0 || wanted.qos === 0);
+    const start = wanted.start ?? (owed ? known.start : this.#parts.log.head);
+    const scan = wanted.start === undefined ? known?.scan : wanted.scan;
+    this.#put(attendance, { ...wanted, start, scan });
   }
 
   /** Makes what is stored of a session equal to what is known of it now. */
@@ -390,6 +392,18 @@ export class Roster {
     this.#owing.delete(attendance);
     places.gone(attendance);
     if (this.#attendances.get(attendance.session) === attendance) this.#attendances.delete(attendance.session);
+  }
+}
+
+/** Sets retained messages back that never reached their client. */
+function rewind(earlier: Attendance, undone: readonly InflightRecord[]): void {
+  for (const { source, offset } of undone) {
+    if (source === 0) continue;
+    for (const subscription of earlier.subscriptions.values()) {
+      if (subscription.number !== source) continue;
+      const { after, upTo } = subscription.scan ?? { after: Infinity, upTo: 0 };
+      subscription.scan = { after: Math.min(after, offset - 1), upTo: Math.max(upTo, offset) };
+    }
   }
 }
 

@@ -358,7 +358,8 @@ export class Shard {
     this.#touch(by, now);
     if (change.kind === records.Kind.Subscribe) {
       const codes = change.subscriptions.map((subscription) => this.#subscribe(by, subscription));
-      records.writeSubscribed(this.#outbox.records(by.outlet!), change.request, this.#log.head, codes);
+      const { head } = this.#log;
+      records.writeSubscribed(this.#outbox.records(by.outlet!), change.request, head, by.behind ?? head, codes);
       this.#pumping.add(by);
     } else {
       const codes = change.filters.map((filter) =>
