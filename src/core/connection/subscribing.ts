@@ -15,7 +15,7 @@ import { type KeepRecord, RETAINED_FOLLOW, type SubscriptionRecord } from "../..
 import type { Limits } from "../limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import { type Placement, shardsOfFilter } from "../shard/placement.ts";
-import type { KnownSubscription, ShardLink } from "./shard-link.ts";
+import { type KnownSubscription, resumed, type ShardLink } from "./shard-link.ts";
 
 /** How long a shard may take to confirm. */
 export const CONFIRM_MS = 10_000;
@@ -290,7 +290,8 @@ export class Subscribing {
   /** Puts back what a shard held for a filter before a SUBSCRIBE that failed elsewhere. */
   #restore(link: ShardLink, filter: string, previous: KnownSubscription | undefined): void {
     const request = ++this.#requests;
-    link.put(filter, previous);
+    // Whether the shard had changed it is not known, and so not from where it counts now; a shard that keeps it can tell.
+    link.put(filter, previous && link.holds ? resumed(previous) : previous);
     if (previous) {
       link.request(request, { type: "subscribe", subscriptions: [{ ...previous, retainHandling: 2 }] });
     } else {
