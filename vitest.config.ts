@@ -10,6 +10,7 @@ const worker = readWorker("./wrangler.toml");
  * broker   the whole broker over real sockets, as `npm start` runs it
  * clients  the same with clients that are not on npm (mosquitto_pub, mosquitto_sub); needs them installed
  * browser  the console in a real browser; needs chromium
+ * torture  objects aborted, storage failing, workerd killed under load, for a short while; `npm run torture` does it longer
  *
  * `npm test` runs the first three. Projects follow each other (`groupOrder`), and files with sockets too: on a small
  * machine two workerd processes at once make each other's deadlines late.
@@ -47,6 +48,7 @@ export default defineConfig({
       sockets("broker", 3, ["test/broker/**/*.test.ts", "test/start/**/*.test.ts"]),
       sockets("clients", 4, ["test/clients/**/*.test.ts"]),
       sockets("browser", 5, ["test/browser/**/*.test.ts"]),
+      sockets("torture", 6, ["test/torture/**/*.test.ts"]),
     ],
   },
 });

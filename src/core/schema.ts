@@ -10,7 +10,7 @@ import type { Sql } from "./ports.ts";
 export const SCHEMA_VERSION = 1;
 
 /** What is stored was written by a later release. Nothing is read or changed. */
-export class SchemaTooNewError extends Error {
+class SchemaTooNewError extends Error {
   override readonly name = "SchemaTooNewError";
 }
 

@@ -80,7 +80,7 @@ export interface SubscriptionRecord {
 }
 
 /** Where a subscription stands in its shard. */
-export interface SubscriptionPlace {
+interface SubscriptionPlace {
   /** Log offset from which the subscription counts: entries up to it are not its own. */
   readonly start: number;
   /** Where the sending of its retained messages stands; undefined means that all were sent. */

@@ -4,7 +4,7 @@
  */
 
 /** From a failure to the next attempt; doubles with each of them. */
-export const RETRY_MS = 10_000;
+const RETRY_MS = 10_000;
 const RETRY_MS_MAX = 600_000;
 
 interface Attempt {

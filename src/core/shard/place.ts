@@ -25,7 +25,7 @@ import type { ShardStore } from "./store.ts";
 /** How often the place of a busy session is written for QoS 1. */
 export const SAVE_MS = 30_000;
 /** A session that is quiet for this long has its place written, so that the object may sleep. */
-export const QUIET_MS = 3_000;
+const QUIET_MS = 3_000;
 
 export interface Place {
   /** Log offset up to which everything was delivered. */
@@ -36,7 +36,7 @@ export interface Place {
 }
 
 /** cursor u48 · count u16 · deliveries · scans (filter · after u48 · up to u48) to the end. */
-export function writePlace(to: ByteWriter, place: Place): void {
+function writePlace(to: ByteWriter, place: Place): void {
   to.u48(place.cursor).u16(place.inflight.length);
   for (const delivery of place.inflight) writeInflight(to, delivery);
   for (const [filter, scan] of place.scans) writeScan(to.string(filter), scan);
