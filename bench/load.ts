@@ -8,34 +8,21 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "./client.ts";
-import { cpuMicroseconds } from "./cpu.ts";
 import type { LoadOrder, Measurement } from "./measurement.ts";
 import { Flood, Publisher } from "./publisher.ts";
-import { type Scenario, scenarioNamed } from "./scenarios.ts";
-import { TIME_AT, Tally, countDeliveries } from "./subscriber.ts";
+import { measureQueue } from "./queue.ts";
+import { type Pace, type Scenario, scenarioNamed } from "./scenarios.ts";
+import { beginSpan } from "./span.ts";
+import { TIME_AT, Tally, allDelivered, countDeliveries } from "./subscriber.ts";
 
 /** Connections opened at the same time: a broker's accept queue is not what is measured. */
 const CONNECTING_MAX = 25;
-/** How long after the last delivery the run waits for those still owed. */
-const DRAIN_QUIET_MS = 1_500;
-const DRAIN_MS_MAX = 10_000;
 
 /** With large payloads the bytes that are owed are the tighter bound; always at least one message. */
 const LEAD_BYTES_MAX = 4 * 1024 * 1024;
 
 const order = JSON.parse(process.argv[2]!) as LoadOrder;
 const failure = Promise.withResolvers<never>();
-
-/** One end of the measured window. */
-function mark(tally: Tally) {
-  const { user, system } = process.cpuUsage();
-  return {
-    at: process.hrtime.bigint(),
-    deliveries: tally.deliveries,
-    brokerCpu: cpuMicroseconds(order.brokerPids),
-    generatorCpu: user + system,
-  };
-}
 
 async function connectSubscribers(scenario: Scenario, topic: string, run: string): Promise<Client[]> {
   const clients: Client[] = [];
@@ -52,20 +39,16 @@ async function connectSubscribers(scenario: Scenario, topic: string, run: string
 }
 
 async function connect(clientId: string): Promise<Client> {
-  const client = await Client.connect(order.address, order.protocol, clientId);
-  client.onFailure = (reason) => failure.reject(new Error(reason));
+  const client = await open(clientId);
+  await client.connect();
   return client;
 }
 
-/** Waits until all that is owed has arrived, or nothing more does. */
-async function drained(tally: Tally, due: number): Promise<void> {
-  const deadline = performance.now() + DRAIN_MS_MAX;
-  let quietSince = performance.now();
-  while (tally.deliveries < due && performance.now() < deadline && performance.now() - quietSince < DRAIN_QUIET_MS) {
-    const before = tally.deliveries;
-    await sleep(20);
-    if (tally.deliveries !== before) quietSince = performance.now();
-  }
+async function open(clientId: string): Promise<Client> {
+  const client = new Client(order.protocol, clientId);
+  client.onFailure = (reason) => failure.reject(new Error(reason));
+  await client.open(order.address);
+  return client;
 }
 
 function percentiles(latencies: Float64Array): Measurement["latencyMs"] {
@@ -75,10 +58,13 @@ function percentiles(latencies: Float64Array): Measurement["latencyMs"] {
   return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: sorted[sorted.length - 1]! };
 }
 
-async function run(): Promise<Measurement> {
-  const scenario = scenarioNamed(order.scenario);
-  const { pace, qos } = scenario;
-  const id = `b${process.pid}`; // Client ids stay below 23 characters [MQTT-3.1.3-5].
+/** Deliveries to subscribers that are there, within a window of time. */
+async function measureDeliveries(
+  scenario: Scenario,
+  pace: Exclude<Pace, { kind: "queue" }>,
+  id: string,
+): Promise<Measurement> {
+  const { qos } = scenario;
   const topic = `bench/${id}/load`;
   const tally = new Tally();
   const latencies: number[] = [];
@@ -101,7 +87,7 @@ async function run(): Promise<Measurement> {
       order.payloadBytes,
     );
     const onReadEnd = (): void => flood.pump();
-    client.onReadEnd = onReadEnd;
+    publisher.onReadEnd = onReadEnd;
     for (const subscriber of subscribers) countDeliveries(subscriber, qos, order, tally, { onReadEnd });
     stopPublishing = () => flood.stop();
     flood.pump();
@@ -116,22 +102,30 @@ async function run(): Promise<Measurement> {
   }
 
   await sleep(order.warmupSeconds * 1_000);
-  const from = mark(tally);
+  const endSpan = beginSpan(order.brokerPids);
+  const before = tally.deliveries;
   await sleep(order.seconds * 1_000);
-  const to = mark(tally);
+  const after = tally.deliveries;
+  const delivering = endSpan(after - before);
   stopPublishing();
-  await drained(tally, publisher.published * scenario.subscribers);
+  await allDelivered(tally, publisher.published * scenario.subscribers);
 
   for (const each of [client, ...subscribers]) each.destroy();
   return {
-    seconds: Number(to.at - from.at) / 1e9,
-    deliveries: to.deliveries - from.deliveries,
-    brokerCpuMicroseconds: to.brokerCpu - from.brokerCpu,
-    generatorCpuMicroseconds: to.generatorCpu - from.generatorCpu,
+    delivering,
+    queueing: null,
     lost: publisher.published * scenario.subscribers - tally.deliveries,
     misordered: tally.misordered,
-    latencyMs: percentiles(Float64Array.from(latencies.slice(from.deliveries, to.deliveries))),
+    latencyMs: percentiles(Float64Array.from(latencies.slice(before, after))),
   };
+}
+
+function run(): Promise<Measurement> {
+  const scenario = scenarioNamed(order.scenario);
+  const { pace, qos } = scenario;
+  const id = `b${process.pid}`; // Client ids stay below 23 characters [MQTT-3.1.3-5].
+  if (pace.kind === "queue") return measureQueue(order, pace, qos, id, open);
+  return measureDeliveries(scenario, pace, id);
 }
 
 // Whoever waits for the answer has gone: end as well.

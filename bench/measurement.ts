@@ -1,6 +1,7 @@
 /** What the orchestrator asks of a generator process, and what it gets back. Both travel as JSON between processes. */
 
 import type { ProtocolLevel } from "./mqtt-frames.ts";
+import type { Span } from "./span.ts";
 import type { Address } from "./transport.ts";
 
 export interface LoadOrder {
@@ -13,20 +14,17 @@ export interface LoadOrder {
   /** Replaces the scenario's bound, unless null. */
   leadDeliveriesMax: number | null;
   warmupSeconds: number;
+  /** Of the window in which deliveries are counted. A queue takes as long as it takes. */
   seconds: number;
-  /** The broker's processes, whose CPU time is read at both ends of the window. */
+  /** The broker's processes, whose CPU time is read at both ends of a span. */
   brokerPids: number[];
 }
 
 export interface Measurement {
-  /** Length of the window as it turned out. */
-  seconds: number;
-  /** Deliveries within the window. One message to N subscribers is N deliveries. */
-  deliveries: number;
-  /** CPU time of the broker's processes within the window, NaN (null in JSON) where it cannot be read. */
-  brokerCpuMicroseconds: number | null;
-  /** CPU time of the generator within the window: near one core, the generator may be what is measured. */
-  generatorCpuMicroseconds: number;
+  /** Deliveries within the window; those of a queue, from CONNECT on. */
+  delivering: Span;
+  /** Only where messages are queued first: from the first PUBLISH to the last PUBACK. */
+  queueing: Span | null;
   /** Deliveries that were due, over the whole run with its warm-up, and never came. */
   lost: number;
   /** Deliveries, over the whole run, that were not the next in their subscriber's sequence. */

@@ -2,7 +2,8 @@
  * The bytes of MQTT as a load generator needs them: packets encoded once and copied many times, and a reader that finds
  * packets in a byte stream without building objects.
  *
- * Not a client library: it knows CONNECT, CONNACK, SUBSCRIBE, SUBACK, PUBLISH and PUBACK, without properties.
+ * Not a client library: it knows CONNECT, SUBSCRIBE, PUBLISH, their acknowledgements and DISCONNECT. The only property
+ * it writes is the session expiry that MQTT 5.0 needs to keep a session.
  */
 
 import { generate } from "mqtt-packet";
@@ -10,18 +11,49 @@ import { generate } from "mqtt-packet";
 /** Protocol level in CONNECT: 4 is MQTT 3.1.1, 5 is MQTT 5.0. */
 export type ProtocolLevel = 4 | 5;
 
-/** The upper four bits of a packet's first byte. */
-export const PacketType = { connack: 0x20, publish: 0x30, puback: 0x40, suback: 0x90 } as const;
+export type Qos = 0 | 1 | 2;
 
-export function connectPacket(protocol: ProtocolLevel, clientId: string): Buffer {
+/** The upper four bits of a packet's first byte. */
+export const PacketType = {
+  connack: 0x20,
+  publish: 0x30,
+  puback: 0x40,
+  pubrec: 0x50,
+  pubrel: 0x60,
+  pubcomp: 0x70,
+  suback: 0x90,
+} as const;
+
+/** Acknowledgements of QoS 1 and 2, in either direction. */
+export type AckType =
+  | typeof PacketType.puback
+  | typeof PacketType.pubrec
+  | typeof PacketType.pubrel
+  | typeof PacketType.pubcomp;
+
+// Longer than a session of the bench lasts, in case the run dies and leaves one behind.
+const SESSION_EXPIRY_SECONDS = 900;
+
+/** @param clean without it the session outlives the connection */
+export function connectPacket(protocol: ProtocolLevel, clientId: string, clean: boolean): Buffer {
   return generate(
-    // A keep alive longer than any run, so that no PINGREQ mixes with what is measured.
-    { cmd: "connect", protocolId: "MQTT", protocolVersion: protocol, clean: true, clientId, keepalive: 900 },
+    {
+      cmd: "connect",
+      protocolId: "MQTT",
+      protocolVersion: protocol,
+      clean,
+      clientId,
+      keepalive: 900, // Longer than any run, so that no PINGREQ mixes with what is measured.
+      ...(protocol === 5 && !clean && { properties: { sessionExpiryInterval: SESSION_EXPIRY_SECONDS } }),
+    },
     { protocolVersion: protocol },
   );
 }
 
-export function subscribePacket(protocol: ProtocolLevel, topic: string, qos: 0 | 1): Buffer {
+/** Of both versions: without reason code it means a normal end. */
+export const DISCONNECT_PACKET = Buffer.from([0xe0, 0]);
+
+export function subscribePacket(protocol: ProtocolLevel, topic: string, qos: Qos): Buffer {
   return generate(
     { cmd: "subscribe", messageId: 1, subscriptions: [{ topic, qos, nl: false, rap: false, rh: 0 }] },
     { protocolVersion: protocol },
@@ -37,12 +69,7 @@ export interface PacketPattern {
   payloadAt: number;
 }
 
-export function publishPattern(
-  protocol: ProtocolLevel,
-  topic: string,
-  qos: 0 | 1,
-  payloadBytes: number,
-): PacketPattern {
+export function publishPattern(protocol: ProtocolLevel, topic: string, qos: Qos, payloadBytes: number): PacketPattern {
   const packet = { cmd: "publish", topic, qos, messageId: 1, payload: Buffer.alloc(payloadBytes, "x"), dup: false };
   const bytes = generate({ ...packet, cmd: "publish", retain: false }, { protocolVersion: protocol });
   const payloadAt = bytes.length - payloadBytes;
@@ -51,8 +78,9 @@ export function publishPattern(
 }
 
 /** The short form without reason code, which means success in both versions. */
-export function pubackPattern(): PacketPattern {
-  return { bytes: Buffer.from([PacketType.puback, 2, 0, 1]), idAt: 2, payloadAt: 0 };
+export function ackPattern(type: AckType): PacketPattern {
+  const flags = type === PacketType.pubrel ? 0b0010 : 0; // [MQTT-3.6.1-1]
+  return { bytes: Buffer.from([type | flags, 2, 0, 1]), idAt: 2, payloadAt: 0 };
 }
 
 /**

@@ -1,32 +1,45 @@
 /**
- * The sending side. A flood is driven by deliveries and acknowledgements, not by time: whenever the bound on what is
- * owed leaves room, the next messages go out in one write.
+ * The sending side. It is driven by deliveries and acknowledgements, not by time: whenever the bound on what is owed
+ * leaves room, the next messages go out in one write.
  */
 
+import { Acknowledgements } from "./acknowledgements.ts";
 import { BATCH_PACKETS_MAX, BatchTemplates } from "./batch.ts";
 import type { Client } from "./client.ts";
 import type { LoadOrder } from "./measurement.ts";
-import { PacketType, publishPattern } from "./mqtt-frames.ts";
+import { PacketType, type Qos, publishPattern } from "./mqtt-frames.ts";
 import { SEQUENCE_AT, TIME_AT, type Tally } from "./subscriber.ts";
 
 export class Publisher {
   /** Messages written so far, which is also the next sequence number. */
   published = 0;
+  /** Messages whose exchange is not over: at QoS 1 it ends with PUBACK, at QoS 2 with PUBCOMP. */
   unacknowledged = 0;
+  /** What one read from the socket brought is counted and answered. */
+  onReadEnd: () => void = () => {};
 
   readonly #client: Client;
-  readonly #qos: 0 | 1;
+  readonly #qos: Qos;
   readonly #templates: BatchTemplates;
 
-  constructor(client: Client, qos: 0 | 1, topic: string, order: LoadOrder) {
+  constructor(client: Client, qos: Qos, topic: string, order: Omit<LoadOrder, "scenario">) {
     this.#client = client;
     this.#qos = qos;
     const pattern = publishPattern(order.protocol, topic, qos, order.payloadBytes);
     this.#templates = new BatchTemplates(pattern, order.address.transport, order.packetsPerFrame);
+    const releases = new Acknowledgements(client, PacketType.pubrel, order);
     client.onPacket = (buffer, at, bodyAt, end) => {
-      if ((buffer[at]! & 0xf0) !== PacketType.puback) return;
-      if (end - bodyAt > 2 && buffer[bodyAt + 2]! >= 0x80) throw new Error(`PUBACK with ${buffer[bodyAt + 2]}`);
-      this.unacknowledged--;
+      const type = buffer[at]! & 0xf0;
+      if (type !== PacketType.puback && type !== PacketType.pubrec && type !== PacketType.pubcomp) return;
+      if (end - bodyAt > 2 && buffer[bodyAt + 2]! >= 0x80) {
+        throw new Error(`a message was answered with ${buffer[bodyAt + 2]}`);
+      }
+      if (type === PacketType.pubrec) releases.add(buffer.readUInt16BE(bodyAt));
+      else this.unacknowledged--;
+    };
+    client.onReadEnd = () => {
+      releases.send();
+      this.onReadEnd();
     };
   }
 
@@ -37,14 +50,33 @@ export class Publisher {
     for (let index = 0; index < count; index++) {
       const at = packetAt[index]!;
       // Ids go round 1 to 65,535; the window is far smaller than that.
-      if (this.#qos === 1) bytes.writeUInt16BE((this.published % 65_535) + 1, at + idAt);
+      if (this.#qos > 0) bytes.writeUInt16BE((this.published % 65_535) + 1, at + idAt);
       bytes.writeUInt32BE(this.published, at + payloadAt + SEQUENCE_AT);
       if (time !== 0n) bytes.writeBigInt64BE(time, at + payloadAt + TIME_AT);
       this.published++;
     }
-    if (this.#qos === 1) this.unacknowledged += count;
+    if (this.#qos > 0) this.unacknowledged += count;
     this.#client.write(bytes);
   }
+}
+
+/**
+ * Publishes `count` messages above QoS 0 with at most `window` of them unacknowledged, and resolves with the last
+ * acknowledgement.
+ *
+ * @param roomMin the next messages wait until so many of them may leave
+ */
+export function publishAll(publisher: Publisher, count: number, window: number, roomMin = 1): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const last = publisher.published + count;
+  publisher.onReadEnd = () => {
+    const left = last - publisher.published;
+    const room = Math.min(window - publisher.unacknowledged, left, BATCH_PACKETS_MAX);
+    if (room >= Math.min(roomMin, left)) publisher.publish(room);
+    if (left === 0 && publisher.unacknowledged === 0) resolve();
+  };
+  publisher.onReadEnd();
+  return promise;
 }
 
 export interface FloodBounds {
@@ -75,7 +107,7 @@ export class Flood {
       bounds.subscribers,
       Math.min(bounds.leadDeliveriesMax, bounds.leadBytesMax / payloadBytes),
     );
-    // Messages go out some at a time, an eighth of the bound (not for QoS 1, whose window opens one by one).
+    // Messages go out some at a time, an eighth of the bound (not above QoS 0, where the window opens one by one).
     const lead = Math.floor(this.#leadDeliveries / bounds.subscribers);
     this.#batchMin = bounds.window === Infinity ? Math.max(1, Math.min(BATCH_PACKETS_MAX, Math.floor(lead / 8))) : 1;
     this.#watch = setInterval(() => this.#writeOff(), 1_000);

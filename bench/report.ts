@@ -1,7 +1,8 @@
 /** Turns measurements into what is printed and saved. The same Markdown for both. */
 
 import type { Measurement } from "./measurement.ts";
-import type { Scenario } from "./scenarios.ts";
+import type { Pace, Scenario } from "./scenarios.ts";
+import type { Span } from "./span.ts";
 
 /** One scenario on one target: an entry per round, in order; a string says why there is no measurement. */
 interface Series {
@@ -25,60 +26,85 @@ export function report(facts: RunFacts, results: readonly ScenarioResult[]): str
 }
 
 export function scenarioSection({ scenario, series }: ScenarioResult): string[] {
-  const paced = scenario.pace.kind === "paced";
-  const columns = paced
-    ? ["target", "p50 ms (min–max)", "p95 ms", "p99 ms", "max ms", "broker CPU µs/delivery"]
-    : ["target", "deliveries/s (min–max)", "broker CPU µs/delivery", "broker cores", "generator cores"];
-  const subject = series[0];
-  const peers = series.slice(1);
-  const ratioTitle = subject && peers.length > 0 ? [`${paced ? "p50 of " : ""}${subject.target} ÷ this (min–max)`] : [];
-  const header = [...columns, ...ratioTitle, "notes"];
+  const figures = FIGURES[scenario.pace.kind];
+  const [subject, ...peers] = series;
+  const compared = subject && peers.length > 0 ? figures.filter((figure) => figure.comparedAs !== undefined) : [];
+  const header = [
+    "target",
+    ...figures.map(({ title, comparedAs }) => (comparedAs === undefined ? title : `${title} (min–max)`)),
+    ...compared.map(({ comparedAs }) => `${comparedAs}${subject!.target} ÷ this (min–max)`),
+    "notes",
+  ];
   const rows = series.map((one) => [
     one.target,
-    ...(paced ? latencyCells(one) : rateCells(one)),
-    ...(ratioTitle.length > 0 ? [one === subject ? "" : ratioCell(subject!, one, paced)] : []),
+    ...figures.map((figure) => figureCell(figure, one)),
+    ...compared.map((figure) => (one === subject ? "" : ratioCell(figure, subject!, one))),
     notes(one),
   ]);
   return [`## ${scenario.name}`, "", `${scenario.description}.`, "", ...table(header, rows), ""];
 }
 
-function rateCells(series: Series): string[] {
-  const measured = measurements(series);
-  return [
-    spread(measured.map(rate), count),
-    spreadMedian(measured.map(cpuPerDelivery), (value) => value.toFixed(2)),
-    spreadMedian(measured.map(brokerCores), (value) => value.toFixed(2)),
-    spreadMedian(
-      measured.map((one) => one.generatorCpuMicroseconds / 1e6 / one.seconds),
-      (value) => value.toFixed(2),
-    ),
-  ];
+/** A column of a scenario's table. */
+interface Figure {
+  title: string;
+  of: (one: Measurement) => number;
+  format: (value: number) => string;
+  /** What stands before the name of the column that compares the subject with the others in it; unset: none does. */
+  comparedAs?: string;
 }
 
-function latencyCells(series: Series): string[] {
-  const measured = measurements(series);
-  const milliseconds = (value: number): string => value.toFixed(2);
-  const percentile = (key: "p50" | "p95" | "p99" | "max"): number[] =>
-    measured.map((one) => one.latencyMs?.[key] ?? NaN);
-  return [
-    spread(percentile("p50"), milliseconds),
-    spreadMedian(percentile("p95"), milliseconds),
-    spreadMedian(percentile("p99"), milliseconds),
-    spreadMedian(percentile("max"), milliseconds),
-    spreadMedian(measured.map(cpuPerDelivery), (value) => value.toFixed(0)),
-  ];
+const toHundredths = (value: number): string => value.toFixed(2);
+
+const FIGURES: Record<Pace["kind"], readonly Figure[]> = {
+  flood: [
+    { title: "deliveries/s", of: (one) => rate(one.delivering), format: count, comparedAs: "" },
+    { title: "broker CPU µs/delivery", of: (one) => cpuPerMessage(one.delivering), format: toHundredths },
+    { title: "broker cores", of: brokerCores, format: toHundredths },
+    { title: "generator cores", of: generatorCores, format: toHundredths },
+  ],
+  paced: [
+    { title: "p50 ms", of: (one) => one.latencyMs?.p50 ?? NaN, format: toHundredths, comparedAs: "p50 of " },
+    { title: "p95 ms", of: (one) => one.latencyMs?.p95 ?? NaN, format: toHundredths },
+    { title: "p99 ms", of: (one) => one.latencyMs?.p99 ?? NaN, format: toHundredths },
+    { title: "max ms", of: (one) => one.latencyMs?.max ?? NaN, format: toHundredths },
+    {
+      title: "broker CPU µs/delivery",
+      of: (one) => cpuPerMessage(one.delivering),
+      format: (value) => value.toFixed(0),
+    },
+  ],
+  queue: [
+    { title: "queued/s", of: (one) => rate(one.queueing), format: count, comparedAs: "queued: " },
+    { title: "drained/s", of: (one) => rate(one.delivering), format: count, comparedAs: "drained: " },
+    { title: "broker CPU µs/queued", of: (one) => cpuPerMessage(one.queueing), format: toHundredths },
+    { title: "broker CPU µs/drained", of: (one) => cpuPerMessage(one.delivering), format: toHundredths },
+    { title: "broker cores", of: brokerCores, format: toHundredths },
+    { title: "generator cores", of: generatorCores, format: toHundredths },
+  ],
+};
+
+function figureCell({ of, format, comparedAs }: Figure, series: Series): string {
+  const values = measurements(series).map(of);
+  return comparedAs === undefined ? spreadMedian(values, format) : spread(values, format);
 }
 
 /** The median of the rounds' own ratios: both sides of each were measured within seconds of each other. */
-function ratioCell(subject: Series, peer: Series, paced: boolean): string {
-  const value = (one: Measurement): number => (paced ? (one.latencyMs?.p50 ?? NaN) : rate(one));
+function ratioCell({ of }: Figure, subject: Series, peer: Series): string {
   const ratios: number[] = [];
   for (const [round, theirs] of peer.rounds.entries()) {
     const ours = subject.rounds[round];
     if (ours === undefined || typeof ours === "string" || typeof theirs === "string") continue;
-    ratios.push(value(ours) / value(theirs));
+    ratios.push(of(ours) / of(theirs));
   }
-  return spread(ratios, (ratio) => ratio.toFixed(2));
+  return spread(ratios, toHundredths);
+}
+
+/** What a measurement says in a line of progress. */
+export function inBrief({ delivering, queueing, latencyMs, lost, misordered }: Measurement): string {
+  const wrong = lost !== 0 || misordered !== 0 ? `, lost ${lost}, out of sequence ${misordered}` : "";
+  if (latencyMs) return `p50 ${toHundredths(latencyMs.p50)} ms${wrong}`;
+  if (queueing) return `queued ${count(rate(queueing))}/s, drained ${count(rate(delivering))}/s${wrong}`;
+  return `${count(rate(delivering))}/s${wrong}`;
 }
 
 function notes(series: Series): string {
@@ -98,16 +124,26 @@ function measurements(series: Series): Measurement[] {
   return series.rounds.filter((one) => typeof one !== "string");
 }
 
-export function rate(one: Measurement): number {
-  return one.deliveries / one.seconds;
+function rate(span: Span | null): number {
+  return span === null ? NaN : span.count / span.seconds;
 }
 
-function cpuPerDelivery(one: Measurement): number {
-  return (one.brokerCpuMicroseconds ?? NaN) / one.deliveries;
+function cpuPerMessage(span: Span | null): number {
+  return span === null ? NaN : (span.brokerCpuMicroseconds ?? NaN) / span.count;
 }
 
 function brokerCores(one: Measurement): number {
-  return (one.brokerCpuMicroseconds ?? NaN) / 1e6 / one.seconds;
+  return cores(one, (span) => span.brokerCpuMicroseconds ?? NaN);
+}
+
+function generatorCores(one: Measurement): number {
+  return cores(one, (span) => span.generatorCpuMicroseconds);
+}
+
+function cores({ queueing, delivering }: Measurement, cpuMicroseconds: (span: Span) => number): number {
+  const spans = queueing === null ? [delivering] : [queueing, delivering];
+  const total = (of: (span: Span) => number): number => spans.reduce((sum, span) => sum + of(span), 0);
+  return total(cpuMicroseconds) / 1e6 / total((span) => span.seconds);
 }
 
 function median(values: readonly number[]): number {
@@ -133,7 +169,7 @@ function count(value: number): string {
 }
 
 /** A Markdown table whose columns also line up as plain text. */
-function table(header: readonly string[], rows: readonly string[][]): string[] {
+export function table(header: readonly string[], rows: readonly string[][]): string[] {
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`;

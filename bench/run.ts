@@ -10,7 +10,7 @@ import { URL } from "node:url";
 import { parseArgs } from "node:util";
 import type { LoadOrder, Measurement } from "./measurement.ts";
 import type { ProtocolLevel } from "./mqtt-frames.ts";
-import { type RunFacts, type ScenarioResult, rate, report, scenarioSection } from "./report.ts";
+import { type RunFacts, type ScenarioResult, inBrief, report, scenarioSection } from "./report.ts";
 import { SCENARIOS, type Scenario, scenarioNamed } from "./scenarios.ts";
 import { PAYLOAD_BYTES_MIN } from "./subscriber.ts";
 import { startAedes } from "./targets/aedes.ts";
@@ -24,13 +24,13 @@ const USAGE = `npm run bench -- [options]
   --peers A,B            mosquitto, aedes or none (default: both, where installed)
   --peers-only           without Dormouse
   --rounds N             (default 3)
-  --seconds N            measured window (default 5)
+  --seconds N            measured window (default 5); queue takes what its 10,000 messages take
   --warmup N             seconds before it (default 2)
   --transport ws|tcp     (default ws)
   --protocol 3.1.1|5     (default 3.1.1; aedes has no 5)
   --payload N            bytes (default 64)
   --packets-per-frame N  MQTT packets in one WebSocket frame (default 1, as clients do)
-  --lead N               deliveries owed at most, instead of the scenario's bound
+  --lead N               deliveries owed at most, instead of the scenario's bound (not in queue)
   --var NAME=VALUE       a setting of Dormouse, instead of wrangler.toml's; may be repeated
   --save NAME            also writes bench/results/NAME.md`;
 
@@ -176,20 +176,14 @@ async function measureAll(targets: readonly Target[], options: Options): Promise
       for (const [index, target] of targets.entries()) {
         const answer = await measure(target, scenario, options);
         result.series[index]!.rounds.push(answer);
-        console.error(`${scenario.name} ${round + 1}/${options.rounds} ${target.name}: ${inBrief(answer)}`);
+        const said = typeof answer === "string" ? answer : inBrief(answer);
+        console.error(`${scenario.name} ${round + 1}/${options.rounds} ${target.name}: ${said}`);
       }
     }
     console.log(["", ...scenarioSection(result)].join("\n"));
     results.push(result);
   }
   return results;
-}
-
-function inBrief(answer: Measurement | string): string {
-  if (typeof answer === "string") return answer;
-  const { latencyMs, lost, misordered } = answer;
-  const wrong = lost !== 0 || misordered !== 0 ? `, lost ${lost}, out of sequence ${misordered}` : "";
-  return (latencyMs ? `p50 ${latencyMs.p50.toFixed(2)} ms` : `${Math.round(rate(answer))}/s`) + wrong;
 }
 
 async function runFacts(targets: readonly Target[], options: Options): Promise<RunFacts> {

@@ -3,10 +3,11 @@
  * payload begins with a sequence number (4 bytes) and the time of its write (8 bytes, nanoseconds; zero when unused).
  */
 
-import { BATCH_PACKETS_MAX, BatchTemplates } from "./batch.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Acknowledgements } from "./acknowledgements.ts";
 import type { Client } from "./client.ts";
 import type { LoadOrder } from "./measurement.ts";
-import { PacketType, pubackPattern } from "./mqtt-frames.ts";
+import { PacketType, type Qos } from "./mqtt-frames.ts";
 
 export const SEQUENCE_AT = 0;
 export const TIME_AT = 4;
@@ -27,38 +28,49 @@ export interface SubscriberEvents {
 
 export function countDeliveries(
   client: Client,
-  qos: 0 | 1,
-  order: LoadOrder,
+  qos: Qos,
+  order: Pick<LoadOrder, "address" | "packetsPerFrame" | "payloadBytes">,
   tally: Tally,
   events: SubscriberEvents,
 ): void {
   const { onDelivery, onReadEnd } = events;
   const { payloadBytes } = order;
-  const acks = new BatchTemplates(pubackPattern(), order.address.transport, order.packetsPerFrame);
-  const unacknowledged: number[] = [];
+  // What answers PUBLISH, and at QoS 2 also what answers PUBREL.
+  const receipts = new Acknowledgements(client, qos === 2 ? PacketType.pubrec : PacketType.puback, order);
+  const completions = new Acknowledgements(client, PacketType.pubcomp, order);
   let sequence = 0;
 
   client.onPacket = (buffer, at, bodyAt, end) => {
-    if ((buffer[at]! & 0xf0) !== PacketType.publish) return;
+    const type = buffer[at]! & 0xf0;
+    if (type === PacketType.pubrel) completions.add(buffer.readUInt16BE(bodyAt));
+    if (type !== PacketType.publish) return;
     const payloadAt = end - payloadBytes;
     const received = buffer.readUInt32BE(payloadAt + SEQUENCE_AT);
     if (received !== sequence) tally.misordered++;
     sequence = received + 1;
     tally.deliveries++;
-    if (qos === 1) unacknowledged.push(buffer.readUInt16BE(bodyAt + 2 + buffer.readUInt16BE(bodyAt)));
+    if (qos > 0) receipts.add(buffer.readUInt16BE(bodyAt + 2 + buffer.readUInt16BE(bodyAt)));
     onDelivery?.(buffer, payloadAt);
   };
 
   client.onReadEnd = () => {
-    for (let from = 0; from < unacknowledged.length; from += BATCH_PACKETS_MAX) {
-      const count = Math.min(BATCH_PACKETS_MAX, unacknowledged.length - from);
-      const { bytes, packetAt } = acks.copy(count);
-      for (let index = 0; index < count; index++) {
-        bytes.writeUInt16BE(unacknowledged[from + index]!, packetAt[index]! + acks.pattern.idAt);
-      }
-      client.write(bytes);
-    }
-    unacknowledged.length = 0;
+    receipts.send();
+    completions.send();
     onReadEnd?.();
   };
+}
+
+/** How long after the last delivery those still owed are waited for. */
+const QUIET_MS = 1_500;
+const WAIT_MS_MAX = 10_000;
+
+/** Waits until all that is owed has arrived, or nothing more does. */
+export async function allDelivered(tally: Tally, due: number): Promise<void> {
+  const deadline = performance.now() + WAIT_MS_MAX;
+  let quietSince = performance.now();
+  while (tally.deliveries < due && performance.now() < deadline && performance.now() - quietSince < QUIET_MS) {
+    const before = tally.deliveries;
+    await sleep(20);
+    if (tally.deliveries !== before) quietSince = performance.now();
+  }
 }
