@@ -66,6 +66,12 @@ export interface Fence {
   readonly epoch: number;
 }
 
+/** A connection that is over, whose will is published. */
+export interface Departed extends Fence {
+  /** Its own name: one that was never welcomed may have been taken in twice, under two epochs. */
+  readonly connection?: string;
+}
+
 /** A subscription as the connection keeps it and a shard applies it. */
 export interface SubscriptionRecord {
   /** Names the subscription between this connection and its shards; unique and rising in a connection. */

@@ -8,7 +8,7 @@ import { shardOfTopic } from "../core/shard/placement.ts";
 import type { Env } from "../env.ts";
 import { ByteWriter } from "../link/bytes.ts";
 import { writeMessage } from "../link/message.ts";
-import type { Fence } from "../link/records.ts";
+import type { Departed } from "../link/records.ts";
 import type { Message } from "../mqtt/message.ts";
 import { parseSessionName, shardName } from "../names.ts";
 import { Sockets } from "./sockets.ts";
@@ -71,7 +71,7 @@ export class SessionObject extends DurableObject<Env> {
         this.#turns.wipe();
         return;
       case "publishWill":
-        void this.#publishWill(effect.fence, effect.message);
+        void this.#publishWill(effect.of, effect.message);
         return;
       case "wipeShard":
         void this.#wipeShard(effect.wipe);
@@ -91,17 +91,17 @@ export class SessionObject extends DurableObject<Env> {
     this.#turns.take(() => this.#session.shardWiped(wipe, Date.now()));
   }
 
-  async #publishWill(fence: Fence, message: Message): Promise<void> {
+  async #publishWill(of: Departed, message: Message): Promise<void> {
     const shard = shardOfTopic(message.topic, this.#config.placement);
     const will = new ByteWriter();
     writeMessage(will, message);
     try {
-      await this.env.TOPIC_SHARDS.getByName(shardName(this.#name.tenant, shard)).publishWill(fence, will.take());
+      await this.env.TOPIC_SHARDS.getByName(shardName(this.#name.tenant, shard)).publishWill(of, will.take());
     } catch (error) {
       console.warn(`the will of ${this.ctx.id.name} waits for shard ${shard}`, error);
-      this.#turns.take(() => this.#session.willFailed(fence.epoch, Date.now()));
+      this.#turns.take(() => this.#session.willFailed(of.epoch, Date.now()));
       return;
     }
-    this.#turns.take(() => this.#session.willPublished(fence.epoch, Date.now()));
+    this.#turns.take(() => this.#session.willPublished(of.epoch, Date.now()));
   }
 }

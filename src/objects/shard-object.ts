@@ -7,7 +7,7 @@ import { ShardStore } from "../core/shard/store.ts";
 import type { Env } from "../env.ts";
 import { ByteReader } from "../link/bytes.ts";
 import { readMessage } from "../link/message.ts";
-import type { Fence } from "../link/records.ts";
+import type { Departed } from "../link/records.ts";
 import { parseShardName } from "../names.ts";
 import { Sockets } from "./sockets.ts";
 import { objectSql } from "./sql.ts";
@@ -61,9 +61,9 @@ export class ShardObject extends DurableObject<Env> {
    *
    * @param will as `writeMessage` wrote it
    */
-  publishWill(fence: Fence, will: Uint8Array): void {
+  publishWill(of: Departed, will: Uint8Array): void {
     const message = readMessage(new ByteReader(will));
-    this.#turns.take(() => this.#shard.publishWill(fence, message, Date.now()));
+    this.#turns.take(() => this.#shard.publishWill(of, message, Date.now()));
     this.#arm();
   }
 

@@ -10,7 +10,7 @@ import { Shard, type ShardEffect } from "../../src/core/shard/shard.ts";
 import { ShardStore } from "../../src/core/shard/store.ts";
 import { ByteReader, ByteWriter } from "../../src/link/bytes.ts";
 import { readMessage, writeMessage } from "../../src/link/message.ts";
-import type { Fence } from "../../src/link/records.ts";
+import type { Departed } from "../../src/link/records.ts";
 import type { Message } from "../../src/mqtt/message.ts";
 import type { Channel } from "./channel.ts";
 import type { Link } from "./link.ts";
@@ -155,10 +155,10 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
   }
 
   /** Returns false when the call failed. */
-  publishWill(fence: Fence, will: Uint8Array): boolean {
+  publishWill(of: Departed, will: Uint8Array): boolean {
     const core = this.reachable ? this.wake() : undefined;
     if (!core) return false;
-    return this.perform(() => core.publishWill(fence, readMessage(new ByteReader(will)), this.world.now));
+    return this.perform(() => core.publishWill(of, readMessage(new ByteReader(will)), this.world.now));
   }
 
   /** Returns false when the call failed. */
@@ -229,7 +229,7 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
         this.alarmAt = undefined;
         return;
       case "publishWill":
-        this.#publishWill(effect.fence, effect.message);
+        this.#publishWill(effect.of, effect.message);
         return;
       case "wipeShard": {
         const { shard, generation } = effect.wipe;
@@ -243,14 +243,14 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
     }
   }
 
-  #publishWill(fence: Fence, message: Message): void {
+  #publishWill(of: Departed, message: Message): void {
     const { world } = this;
     const will = new ByteWriter();
     writeMessage(will, message);
     const bytes = will.take();
     this.#call(
-      () => world.shards[shardOfTopic(message.topic, world.placement)]!.publishWill(fence, bytes),
-      (core, done) => (done ? core.willPublished(fence.epoch, world.now) : core.willFailed(fence.epoch, world.now)),
+      () => world.shards[shardOfTopic(message.topic, world.placement)]!.publishWill(of, bytes),
+      (core, done) => (done ? core.willPublished(of.epoch, world.now) : core.willFailed(of.epoch, world.now)),
     );
   }
 

@@ -25,7 +25,7 @@ export class SessionRig {
   readonly sql = nodeSql();
   readonly told = new Map<number, records.ConnectionBound[]>();
   readonly closed: number[] = [];
-  readonly wills: { fence: Fence; message: Message }[] = [];
+  readonly wills: { of: records.Departed; message: Message }[] = [];
   readonly attachments = new Map<number, SessionAttachment>();
   readonly pings = new Map<number, number>();
   /** Shards that had to forget a generation. */

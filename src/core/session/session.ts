@@ -18,6 +18,7 @@
 import { ByteReader, ByteWriter, LinkFormatError } from "../../link/bytes.ts";
 import {
   type ConnectRecord,
+  type Departed,
   type End,
   type Fence,
   FOR_EVER,
@@ -46,7 +47,7 @@ export type SessionEffect =
   /** Keep with the link what {@link Session} needs to know it again after a sleep. */
   | { readonly type: "attach"; readonly link: number; readonly attachment: SessionAttachment }
   /** Hand the will to its topic's shard and report `willPublished` or `willFailed`. */
-  | { readonly type: "publishWill"; readonly fence: Fence; readonly message: Message }
+  | { readonly type: "publishWill"; readonly of: Departed; readonly message: Message }
   /** Have a shard forget a generation and those before it, and report `shardWiped` or `wipeFailed`. */
   | { readonly type: "wipeShard"; readonly wipe: Wipe }
   /** Nothing is owed: delete everything that is stored, the alarm included. */
@@ -113,6 +114,7 @@ export class Session {
       const { generation, epoch, connection, present } = known;
       if (epoch >= this.#latest.epoch) this.#latest = { generation, epoch, connection, present };
     }
+    for (const { connection } of wills) if (connection !== this.#latest.connection) this.#superseded.push(connection);
     const generation = Math.max(this.#latest.generation, this.#wipes.generation);
     this.#latest = { ...this.#latest, generation };
     this.#current = links.find(({ attachment }) => attachment.epoch === this.#latest.epoch);
@@ -432,7 +434,7 @@ export class Session {
     if (this.#expiresAt !== undefined && this.#expiresAt <= now) {
       this.#store.transaction(() => this.#endSession(now));
     }
-    this.#wills.publish(now, (fence, message) => this.#effects.push({ type: "publishWill", fence, message }));
+    this.#wills.publish(now, (of, message) => this.#effects.push({ type: "publishWill", of, message }));
     this.#wipes.run(now, (wipe) => this.#effects.push({ type: "wipeShard", wipe }));
     if (this.#stored && !this.#owes) {
       this.#stored = false;

@@ -4,7 +4,7 @@
  * it, so a call that is made twice publishes once.
  */
 
-import type { Fence } from "../../link/records.ts";
+import type { Departed } from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import { Attempts } from "./attempts.ts";
 import type { SessionStore, Will } from "./store.ts";
@@ -86,10 +86,10 @@ export class Wills {
   }
 
   /** Calls `publish` for the wills whose time has come. */
-  publish(now: number, publish: (fence: Fence, message: Message) => void): void {
+  publish(now: number, publish: (of: Departed, message: Message) => void): void {
     for (const will of this.#wills.values()) {
-      const { generation, epoch, message } = will;
-      if (isDue(will, now) && this.#attempts.begin(epoch, now)) publish({ generation, epoch }, message);
+      const { generation, epoch, connection, message } = will;
+      if (isDue(will, now) && this.#attempts.begin(epoch, now)) publish({ generation, epoch, connection }, message);
     }
   }
 

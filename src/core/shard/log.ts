@@ -67,9 +67,9 @@ export class Log {
     return bytes;
   }
 
-  /** When the oldest batch was written, in milliseconds since 1970; undefined when there is none. */
+  /** When the oldest batch was written, in milliseconds since 1970; undefined when there is none, or it was not noted. */
   get oldestAt(): number | undefined {
-    return this.#batches[0]?.at;
+    return this.#batches[0]?.at || undefined;
   }
 
   /** True when something was logged after `offset`. */
@@ -169,7 +169,7 @@ export class Log {
   cutForAge(at: number): number | undefined {
     let cut: number | undefined;
     for (const batch of this.#batches) {
-      if (batch.at >= at) break;
+      if (batch.at === 0 || batch.at >= at) break;
       cut = batch.last;
     }
     return cut;

@@ -12,7 +12,7 @@
  */
 
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
-import type { Fence, HelloRecord, ShardBound, SubscriptionRecord } from "../../link/records.ts";
+import type { Departed, HelloRecord, ShardBound, SubscriptionRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import { Reason } from "../../mqtt/reason.ts";
@@ -231,12 +231,12 @@ export class Shard {
 
   /**
    * Publishes a will, once: it comes after everything of its connection, whose link is closed if it still is open, and
-   * a second call with the same fence is only answered.
+   * a second call is only answered.
    */
-  publishWill(fence: Fence, will: Message, now: number): readonly ShardEffect[] {
-    this.#roster.over(will.publisher, fence);
+  publishWill(of: Departed, will: Message, now: number): readonly ShardEffect[] {
+    this.#roster.over(will.publisher, of);
     this.#store.transaction(() => {
-      if (!this.#store.markWillDone(will.publisher, fence.epoch, now)) return;
+      if (!this.#store.markWillDone(will.publisher, of, now)) return;
       this.#sweepNotesAt ??= now + NOTES_KEPT_MS;
       this.#dispatch.publish({ ...will, at: now }, now);
       this.#log.commit(now);

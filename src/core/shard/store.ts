@@ -3,7 +3,7 @@
 import { ByteReader, ByteWriter } from "../../link/bytes.ts";
 import { readMessage, writeMessage } from "../../link/message.ts";
 import { readSubscriptionFlags, subscriptionFlags, type SubscriptionRecord } from "../../link/records.ts";
-import type { Fence } from "../../link/records.ts";
+import type { Departed, Fence } from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
 import type { Sql } from "../ports.ts";
 import { SCHEMA_VERSION, schemaVersion } from "../schema.ts";
@@ -60,6 +60,7 @@ const SCHEMA = [
   `CREATE TABLE IF NOT EXISTS will_done ( -- schema ${SCHEMA_VERSION}
      session TEXT NOT NULL,
      epoch INTEGER NOT NULL,
+     connection TEXT NOT NULL,
      at INTEGER NOT NULL,
      PRIMARY KEY (session, epoch)
    ) WITHOUT ROWID`,
@@ -76,7 +77,7 @@ export interface StoredSubscription extends SubscriptionRecord {
   readonly start: number;
 }
 
-/** Where a batch of the log ends, its bytes, and when it was written. */
+/** Where a batch of the log ends, its bytes, and when it was written; 0: that was not noted. */
 export interface StoredBatch {
   readonly last: number;
   readonly bytes: number;
@@ -343,12 +344,18 @@ export class ShardStore {
 
   // Wills.
 
-  /** Notes that a will is published. Returns false when it was noted before. */
-  markWillDone(session: string, epoch: number, now: number): boolean {
-    if (this.#sql.rows("SELECT 1 AS one FROM will_done WHERE session = ? AND epoch = ?", session, epoch).length > 0)
-      return false;
-    this.#sql.run("INSERT INTO will_done (session, epoch, at) VALUES (?, ?, ?)", session, epoch, now);
-    return true;
+  /** Notes that the will of a connection is published. Returns false when it was noted before, under whatever epoch. */
+  markWillDone(session: string, { epoch, connection = "" }: Departed, now: number): boolean {
+    const notes = this.#sql.rows("SELECT epoch, connection FROM will_done WHERE session = ?", session);
+    if (notes.some((note) => note["epoch"] === epoch)) return false;
+    this.#sql.run(
+      "INSERT INTO will_done (session, epoch, connection, at) VALUES (?, ?, ?, ?)",
+      session,
+      epoch,
+      connection,
+      now,
+    );
+    return connection === "" || !notes.some((note) => note["connection"] === connection);
   }
 
   /** The latest epoch of a session whose will is noted; 0 for none. */
@@ -415,7 +422,7 @@ function migrateFrom0(sql: Sql): void {
     sql.run("INSERT INTO log (first, last, at, entries) SELECT first, last, 0, entries FROM log_0");
     sql.run("INSERT INTO retained SELECT offset, topic, message FROM retained_0");
     sql.run("INSERT INTO received SELECT session, generation, epoch, ids FROM received_0");
-    sql.run("INSERT INTO will_done SELECT session, epoch, at FROM will_done_0");
+    sql.run("INSERT INTO will_done (session, epoch, connection, at) SELECT session, epoch, '', at FROM will_done_0");
     for (const table of made) sql.run(`DROP TABLE ${table}_0`);
   });
 }

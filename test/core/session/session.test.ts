@@ -41,7 +41,7 @@ describe("takeover", () => {
     const fence = r.connect(1, { will: "old" });
     r.connect(2, { will: "new" });
     expect(r.willPayloads).toEqual(["old"]);
-    expect(r.wills[0]!.fence).toEqual(fence);
+    expect(r.wills[0]!.of).toMatchObject(fence);
   });
 
   test("links: a connection that was taken over while its link was lost is refused when it comes back", () => {
@@ -230,7 +230,7 @@ describe("a will", () => {
     r.now += 60_000;
     r.alarm();
     expect(r.wills).toHaveLength(3);
-    expect(r.wills[2]!.fence.epoch).toBe(epoch);
+    expect(r.wills[2]!.of.epoch).toBe(epoch);
   });
 
   test("links: the will of an earlier connection does not hold up the next, nor goes with it", () => {
