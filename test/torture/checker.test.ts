@@ -1,0 +1,415 @@
+/** The checker sees each kind of broken promise in a history that breaks that one, and nothing in one that breaks none. */
+import { describe, expect, test } from "vitest";
+import { check, matches, owed } from "./checker.ts";
+import { NEVER, type Happening, type HistoryEvent, type Qos, type Will } from "./history.ts";
+
+/** Writes a history by hand, one millisecond an event unless told otherwise. */
+class Story {
+  readonly events: HistoryEvent[] = [];
+  #at = 0;
+  #connections = 0;
+  readonly #connection = new Map<string, number>();
+
+  tell(client: string, happening: Record<string, unknown> & { type: string }): this {
+    this.#at += 1;
+    const event = { at: this.#at, client, connection: this.#connection.get(client) ?? 0, ...happening };
+    this.events.push(event as unknown as HistoryEvent);
+    return this;
+  }
+
+  later(ms: number): this {
+    this.#at += ms;
+    return this;
+  }
+
+  connect(client: string, options: Partial<Happening & { type: "connect" }> = {}): this {
+    this.#connection.set(client, ++this.#connections);
+    const defaults = { cleanStart: false, expirySeconds: NEVER, receiveMaximum: 65_535 };
+    return this.tell(client, { type: "connect", ...defaults, ...options });
+  }
+
+  connected(client: string, sessionPresent: boolean, options: Parameters<Story["connect"]>[1] = {}): this {
+    return this.connect(client, options).tell(client, { type: "connected", sessionPresent });
+  }
+
+  closed(client: string): this {
+    return this.tell(client, { type: "closed", by: "client" });
+  }
+
+  subscribed(client: string, filter: string, qos: Qos = 2): this {
+    this.tell(client, { type: "subscribe", packetId: 1, filters: [{ filter, qos }] });
+    return this.tell(client, { type: "subscribed", packetId: 1, granted: [qos] });
+  }
+
+  /** `p` sends it. */
+  sends(
+    payload: string,
+    publish: Partial<{ topic: string; qos: Qos; retain: boolean; dup: boolean; id: number }> = {},
+  ): this {
+    const { topic = "t", qos = 2, retain = false, dup = false, id = 1 } = publish;
+    return this.tell("p", { type: "publish", topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : id });
+  }
+
+  acknowledged(by: "puback" | "pubrec" | "pubcomp", id = 1): this {
+    if (by === "pubcomp") this.tell("p", { type: "release", packetId: id });
+    return this.tell("p", { type: "acknowledged", packetId: id, by, reason: 0 });
+  }
+
+  /** `p` sends it, and the broker takes it. */
+  published(payload: string, publish: Parameters<Story["sends"]>[1] = {}): this {
+    const { qos = 2, id = 1 } = publish;
+    this.sends(payload, publish);
+    if (qos === 1) this.acknowledged("puback", id);
+    if (qos === 2) this.acknowledged("pubrec", id).acknowledged("pubcomp", id);
+    return this;
+  }
+
+  received(
+    client: string,
+    payload: string,
+    publish: Partial<{ topic: string; qos: Qos; retain: boolean; dup: boolean; id: number }> = {},
+  ): this {
+    const { topic = "t", qos = 2, retain = false, dup = false, id = 7 } = publish;
+    return this.tell(client, { type: "received", topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : id });
+  }
+
+  /** It comes, and everything is said about it. */
+  delivered(client: string, payload: string, publish: Parameters<Story["received"]>[2] = {}): this {
+    const { qos = 2, id = 7 } = publish;
+    this.received(client, payload, publish);
+    if (qos === 1) this.answered(client, "puback", id);
+    if (qos === 2) this.answered(client, "pubrec", id).released(client, id);
+    return this;
+  }
+
+  answered(client: string, by: "puback" | "pubrec" | "pubcomp", id = 7): this {
+    return this.tell(client, { type: "answered", packetId: id, by });
+  }
+
+  released(client: string, id = 7): this {
+    return this.tell(client, { type: "released", packetId: id }).answered(client, "pubcomp", id);
+  }
+
+  fault(forgets: boolean): this {
+    this.#at += 1;
+    this.events.push({ at: this.#at, type: "fault", fault: "kill", object: "workerd", forgets });
+    return this;
+  }
+
+  kept(topic: string, payload: string): this {
+    this.#at += 1;
+    this.events.push({ at: this.#at, type: "kept", topic, payload });
+    return this;
+  }
+}
+
+/** `p` publishes and `s` subscribes with `t`, both with sessions that last. */
+function pair(qos: Qos = 2): Story {
+  return new Story().connected("p", false).connected("s", false).subscribed("s", "t", qos);
+}
+
+function rules({ events }: Story): string[] {
+  return check(events).map(({ rule }) => rule);
+}
+
+const will = (payload: string, delaySeconds = 0): Will => ({ topic: "w", payload, qos: 2, delaySeconds });
+
+test("filters match as they should", () => {
+  const cases: [string, string, boolean][] = [
+    ["a/b", "a/b", true],
+    ["a/+", "a/b", true],
+    ["a/+", "a/b/c", false],
+    ["a/#", "a", true],
+    ["a/#", "a/b/c", true],
+    ["#", "a/b", true],
+    ["+/b", "a/b", true],
+    ["a/b/c", "a/b", false],
+    ["a", "a/b", false],
+  ];
+  for (const [filter, topic, does] of cases)
+    expect([filter, topic, matches(filter, topic)]).toEqual([filter, topic, does]);
+});
+
+describe("lost", () => {
+  test("an acknowledged message that never comes to a session that is there", () => {
+    expect(rules(pair().published("m"))).toEqual(["lost"]);
+    expect(rules(pair(1).published("m", { qos: 1 }))).toEqual(["lost"]);
+    expect(owed(pair().published("m").events)).toHaveLength(1);
+  });
+
+  test("one that comes after its subscriber has been away is not", () => {
+    const away = pair().closed("s").published("m");
+    expect(rules(away)).toEqual([]);
+    expect(rules(away.connected("s", true))).toEqual(["lost"]);
+    expect(rules(away.delivered("s", "m"))).toEqual([]);
+  });
+
+  test("what was not acknowledged, is QoS 0, or is wanted at QoS 0 may be", () => {
+    expect(rules(pair().sends("m"))).toEqual([]);
+    expect(rules(pair().published("m", { qos: 0 }))).toEqual([]);
+    expect(rules(pair(0).published("m"))).toEqual([]);
+  });
+
+  test("what was sent before SUBACK, or whose subscription was given up, may be", () => {
+    const early = new Story().connected("p", false).connected("s", false).published("m").subscribed("s", "t");
+    expect(rules(early)).toEqual([]);
+    expect(
+      rules(
+        pair()
+          .published("m")
+          .tell("s", { type: "unsubscribe", packetId: 2, filters: ["t"] }),
+      ),
+    ).toEqual([]);
+  });
+
+  test("a gap that a clean session leaves behind", () => {
+    const clean = new Story().connected("p", false).connected("s", false, { cleanStart: true, expirySeconds: 0 });
+    clean.subscribed("s", "t").published("m").published("n").delivered("s", "n").closed("s");
+    expect(rules(clean)).toEqual(["lost"]);
+    const end = new Story().connected("p", false).connected("s", false, { cleanStart: true, expirySeconds: 0 });
+    expect(rules(end.subscribed("s", "t").published("m").delivered("s", "m").published("n").closed("s"))).toEqual([]);
+  });
+});
+
+describe("repeated", () => {
+  test("a QoS 2 message that comes under another id", () => {
+    expect(rules(pair().published("m").delivered("s", "m").delivered("s", "m", { id: 8 }))).toEqual(["repeated"]);
+  });
+
+  test("a QoS 2 message that its publisher repeated, with the publisher's id taken for a new one", () => {
+    const repeated = pair().sends("m").delivered("s", "m").closed("p").connected("p", true);
+    repeated.sends("m", { dup: true }).acknowledged("pubrec").acknowledged("pubcomp");
+    expect(rules(repeated)).toEqual([]);
+    expect(rules(repeated.delivered("s", "m", { id: 8 }))).toEqual(["repeated"]);
+  });
+
+  test("a QoS 0 message, and one that an old session's end let through twice", () => {
+    const twice = pair().sends("m", { qos: 0 }).received("s", "m", { qos: 0 });
+    expect(rules(twice)).toEqual([]);
+    expect(rules(twice.received("s", "m", { qos: 0 }))).toEqual(["repeated"]);
+  });
+
+  test("a QoS 2 message that is sent again under its id is one delivery, before PUBREL; QoS 1 may come twice", () => {
+    const again = pair().published("m").received("s", "m").closed("s").connected("s", true);
+    expect(rules(again.received("s", "m", { dup: true }).answered("s", "pubrec").released("s"))).toEqual([]);
+    expect(rules(again.received("s", "m", { dup: true }))).toEqual(["repeated"]);
+    const one = pair(1).published("m", { qos: 1 }).delivered("s", "m", { qos: 1 });
+    expect(rules(one.delivered("s", "m", { qos: 1, id: 8 }))).toEqual([]);
+  });
+
+  test("a retained QoS 2 message comes once per SUBSCRIBE", () => {
+    const kept = new Story().connected("p", false).published("m", { retain: true });
+    kept.connected("s", false).subscribed("s", "t").delivered("s", "m", { retain: true });
+    expect(rules(kept)).toEqual([]);
+    expect(rules(kept.delivered("s", "m", { retain: true }))).toEqual(["repeated"]);
+  });
+});
+
+describe("order", () => {
+  test("of one publisher, topic and QoS", () => {
+    const two = (): Story => pair().published("m").published("n");
+    expect(rules(two().delivered("s", "m").delivered("s", "n"))).toEqual([]);
+    expect(rules(two().delivered("s", "n").delivered("s", "m"))).toEqual(["order"]);
+    const repeated = pair(1).published("m", { qos: 1 }).published("n", { qos: 1 });
+    for (const payload of ["m", "n", "m", "n"]) repeated.delivered("s", payload, { qos: 1 });
+    expect(rules(repeated)).toEqual([]);
+  });
+
+  test("is not for who subscribed between a message and its repetition", () => {
+    const story = new Story().connected("p", false).connected("s", false).sends("m", { qos: 1 });
+    story.subscribed("s", "t", 1).sends("n", { qos: 1, id: 2 }).delivered("s", "n", { qos: 1 });
+    story.connected("p", true).sends("m", { qos: 1, dup: true }).acknowledged("puback");
+    expect(rules(story.delivered("s", "m", { qos: 1 }))).toEqual([]);
+  });
+
+  test("of different QoS there is none", () => {
+    expect(
+      rules(pair().published("m").published("n", { qos: 1 }).delivered("s", "n", { qos: 1 }).delivered("s", "m")),
+    ).toEqual([]);
+  });
+});
+
+describe("unsent and uninvited", () => {
+  test("a payload that nobody sent, or on another topic, or above its QoS, or as retained", () => {
+    expect(rules(pair().received("s", "m"))).toEqual(["unsent"]);
+    expect(rules(pair().sends("m", { topic: "u" }).received("s", "m"))).toEqual(["unsent"]);
+    expect(rules(pair().sends("m", { qos: 1 }).received("s", "m"))).toEqual(["unsent"]);
+    expect(rules(pair().sends("m").received("s", "m", { retain: true }))).toEqual(["unsent"]);
+  });
+
+  test("what no subscription asks for", () => {
+    expect(rules(pair().sends("m", { topic: "u" }).received("s", "m", { topic: "u" }))).toEqual(["uninvited"]);
+    const left = pair().tell("s", { type: "unsubscribe", packetId: 2, filters: ["t"] });
+    left.tell("s", { type: "unsubscribed", packetId: 2, granted: [0] });
+    expect(rules(left.sends("m").received("s", "m"))).toEqual(["uninvited"]);
+  });
+
+  test("what was over before the session began", () => {
+    const renewed = pair().published("m").delivered("s", "m").connected("s", false, { cleanStart: true });
+    renewed.subscribed("s", "t");
+    expect(rules(renewed)).toEqual([]);
+    expect(rules(renewed.received("s", "m"))).toEqual(["uninvited"]);
+  });
+});
+
+describe("retained", () => {
+  const set = (...payloads: string[]): Story => {
+    const story = new Story().connected("p", false);
+    for (const payload of payloads) story.published(payload, { retain: true, qos: 1 });
+    return story;
+  };
+
+  test("the last acknowledged one is kept, or none after a clearing", () => {
+    expect(rules(set("m", "n").kept("t", "n"))).toEqual([]);
+    expect(rules(set("m", "n").kept("t", "m"))).toEqual(["retained"]);
+    expect(rules(set("m", "n").kept("t", ""))).toEqual(["retained"]);
+    expect(rules(set("m", "").kept("t", ""))).toEqual([]);
+    expect(rules(set("m", "").kept("t", "m"))).toEqual(["retained"]);
+    expect(rules(set().kept("t", "m"))).toEqual(["retained"]);
+  });
+
+  test("one that is not acknowledged, or is QoS 0, may be kept or not", () => {
+    for (const kept of ["m", "n"]) {
+      expect(rules(set("m").sends("n", { retain: true, qos: 1 }).kept("t", kept))).toEqual([]);
+      expect(rules(set("m").sends("n", { retain: true, qos: 0 }).kept("t", kept))).toEqual([]);
+    }
+  });
+
+  test("a subscriber is not given what was replaced before it asked", () => {
+    const story = set("m", "n").connected("s", false).subscribed("s", "t");
+    expect(rules(story.received("s", "m", { qos: 1, retain: true }))).toEqual(["retained"]);
+  });
+});
+
+describe("wills", () => {
+  const witness = (): Story => new Story().connected("s", false).subscribed("s", "w");
+
+  test("one for each abnormal end", () => {
+    const story = witness().connected("c", false, { will: will("a") });
+    expect(rules(story)).toEqual([]);
+    story.closed("c");
+    expect(rules(story)).toEqual(["will lost"]);
+    expect(owed(story.events)).toHaveLength(1);
+    story.delivered("s", "a", { topic: "w" });
+    expect(rules(story)).toEqual([]);
+    expect(rules(story.delivered("s", "a", { topic: "w", id: 8 }))).toEqual(["repeated"]);
+  });
+
+  test("one for a connection that was taken over, and for DISCONNECT with will", () => {
+    expect(
+      rules(
+        witness()
+          .connected("c", false, { will: will("a") })
+          .connected("c", true),
+      ),
+    ).toEqual(["will lost"]);
+    const disconnected = witness().connected("c", false, { will: will("a") });
+    expect(rules(disconnected.tell("c", { type: "disconnect", reason: 4 }).closed("c"))).toEqual(["will lost"]);
+  });
+
+  test("none for DISCONNECT 0, unless whoever knew of it died", () => {
+    const left = (): Story =>
+      witness()
+        .connected("c", false, { will: will("a") })
+        .tell("c", { type: "disconnect", reason: 0 })
+        .closed("c");
+    expect(rules(left())).toEqual([]);
+    expect(rules(left().received("s", "a", { topic: "w" }))).toEqual(["will unwanted"]);
+    expect(rules(left().fault(false).received("s", "a", { topic: "w" }))).toEqual(["will unwanted"]);
+    expect(rules(left().fault(true).fault(true).received("s", "a", { topic: "w" }))).toEqual([]);
+    expect(rules(left().later(60_000).fault(true).received("s", "a", { topic: "w" }))).toEqual(["will unwanted"]);
+  });
+
+  test("none while the connection lives, and in doubt where CONNACK never came", () => {
+    const living = witness().connected("c", false, { will: will("a") });
+    expect(rules(living.received("s", "a", { topic: "w" }))).toEqual(["will unwanted"]);
+    const doubtful = witness()
+      .connect("c", { will: will("a") })
+      .closed("c");
+    expect(rules(doubtful)).toEqual([]);
+    expect(rules(doubtful.delivered("s", "a", { topic: "w" }))).toEqual([]);
+  });
+
+  test("none when its session is resumed within the delay, one when it is later or ended", () => {
+    const ended = (): Story =>
+      witness()
+        .connected("c", false, { will: will("a", 10) })
+        .closed("c");
+    expect(rules(ended().connected("c", true))).toEqual([]);
+    expect(rules(ended().connected("c", true).received("s", "a", { topic: "w" }))).toEqual(["will unwanted"]);
+    expect(rules(ended().later(60_000).connected("c", true))).toEqual(["will lost"]);
+    expect(rules(ended().connected("c", false, { cleanStart: true }))).toEqual(["will lost"]);
+  });
+});
+
+describe("session present", () => {
+  const session = (): Story => new Story().connected("c", false).closed("c");
+
+  test("1 where there is a session", () => {
+    expect(rules(session().connected("c", true))).toEqual([]);
+    expect(rules(session().connected("c", false))).toEqual(["session present"]);
+    expect(rules(session().connect("c").connected("c", false))).toEqual(["session present"]);
+  });
+
+  test("0 after DISCONNECT with expiry 0", () => {
+    const ended = (): Story =>
+      new Story().connected("c", false).tell("c", { type: "disconnect", reason: 0, expirySeconds: 0 });
+    expect(rules(ended().closed("c").connected("c", false))).toEqual([]);
+    expect(rules(ended().closed("c").connected("c", true))).toEqual(["session present"]);
+  });
+
+  test("0 where there is none, and after a clean start", () => {
+    expect(rules(new Story().connected("c", true))).toEqual(["session present"]);
+    expect(rules(session().connected("c", true, { cleanStart: true }))).toEqual(["session present"]);
+  });
+
+  test("in doubt after a CONNECT that was not answered, near the expiry, and after an end that was asked for", () => {
+    for (const present of [true, false]) {
+      expect(rules(new Story().connect("c").closed("c").connected("c", present))).toEqual([]);
+      const expiring = new Story().connected("c", false, { expirySeconds: 10 }).closed("c").later(20_000);
+      expect(rules(expiring.connected("c", present, { expirySeconds: 10 }))).toEqual([]);
+      const ended = new Story().connected("c", false).tell("c", { type: "disconnect", reason: 0, expirySeconds: 0 });
+      expect(rules(ended.connected("c", present))).toEqual([]);
+      const died = new Story().connected("c", false).tell("c", { type: "disconnect", reason: 0, expirySeconds: 0 });
+      expect(rules(died.closed("c").fault(true).connected("c", present))).toEqual([]);
+    }
+    const early = new Story().connected("c", false, { expirySeconds: 10 }).closed("c").later(5000);
+    expect(rules(early.connected("c", false, { expirySeconds: 10 }))).toEqual(["session present"]);
+  });
+});
+
+describe("packets", () => {
+  test("no two messages under one id", () => {
+    const one = (): Story =>
+      pair(1).sends("m", { qos: 1 }).sends("n", { qos: 1, id: 2 }).received("s", "m", { qos: 1 });
+    expect(rules(one().answered("s", "puback").received("s", "n", { qos: 1 }))).toEqual([]);
+    expect(rules(one().received("s", "n", { qos: 1 }))).toEqual(["packet id"]);
+  });
+
+  test("a QoS 2 id is taken until PUBREL, across connections", () => {
+    const story = pair().sends("m").sends("n", { id: 2 }).received("s", "m").closed("s").connected("s", true);
+    expect(rules(story.received("s", "n"))).toEqual(["packet id"]);
+  });
+
+  test("no more than Receive Maximum at a time, QoS 2 until PUBCOMP", () => {
+    const story = new Story().connected("p", false).connected("s", false, { receiveMaximum: 1 }).subscribed("s", "t");
+    story.sends("m").sends("n", { id: 2 }).received("s", "m").answered("s", "pubrec");
+    expect(rules(story)).toEqual([]);
+    expect(rules(story.received("s", "n", { id: 8 }))).toEqual(["receive maximum"]);
+  });
+
+  test("DUP on what was sent before, and on nothing else", () => {
+    expect(rules(pair(1).sends("m", { qos: 1 }).received("s", "m", { qos: 1, dup: true }))).toEqual(["dup"]);
+    const again = pair().sends("m").received("s", "m").closed("s").connected("s", true);
+    expect(rules(again.received("s", "m"))).toEqual(["dup"]);
+  });
+
+  test("acknowledgements answer something, once", () => {
+    const once = pair(1).published("m", { qos: 1 }).delivered("s", "m", { qos: 1 });
+    expect(rules(once)).toEqual([]);
+    expect(rules(once.acknowledged("puback"))).toEqual(["answer"]);
+    expect(rules(pair().sends("m").tell("p", { type: "acknowledged", packetId: 1, by: "pubcomp", reason: 0 }))).toEqual(
+      ["answer"],
+    );
+  });
+});

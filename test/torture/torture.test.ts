@@ -1,0 +1,53 @@
+/**
+ * What each failure does, on the real thing: workerd, real sockets, a load of every kind, and for each row of the kill
+ * matrix of docs/architecture.md what it says fails, again and again. `npm run torture` does the same for longer, with
+ * all faults at once and with other seeds.
+ */
+import { expect, test } from "vitest";
+import type { FaultName } from "./faults.ts";
+import { explanation, summary } from "./report.ts";
+import { round } from "./round.ts";
+import { Site } from "./site.ts";
+
+interface Row {
+  readonly fails: string;
+  readonly faults: readonly FaultName[];
+  readonly everyMs: number;
+  readonly seed: number;
+}
+
+/** As long as each may take at most, and no more: a row has to find its fault many times over. */
+const SECONDS = 6;
+
+const ROWS: readonly Row[] = [
+  { fails: "the client's network", faults: ["socket"], everyMs: 200, seed: 1 },
+  { fails: "the Worker that holds the connection", faults: ["worker"], everyMs: 300, seed: 2 },
+  { fails: "a shard, or links to it", faults: ["shard-abort", "shard-cut"], everyMs: 250, seed: 3 },
+  { fails: "a session object, or links to it", faults: ["session-abort", "session-cut"], everyMs: 200, seed: 4 },
+  {
+    fails: "a shard and Workers, or sessions, at once",
+    faults: ["shard-and-worker", "objects"],
+    everyMs: 400,
+    seed: 5,
+  },
+  { fails: "everything at once (kill -9)", faults: ["kill"], everyMs: 1200, seed: 6 },
+  { fails: "storage", faults: ["writes", "mid-write", "disk-full"], everyMs: 300, seed: 7 },
+  { fails: "nothing, objects only sleep", faults: ["shard-evict", "session-evict"], everyMs: 100, seed: 8 },
+];
+
+test.each(ROWS)("every promise is kept when what fails is: $fails (seed $seed)", { timeout: 120_000 }, async (row) => {
+  const plan = { seed: row.seed, seconds: SECONDS, faults: row.faults, faultEveryMs: row.everyMs };
+  const outcome = await round(plan, await Site.open());
+  if (outcome.violations.length + outcome.stuck.length > 0) {
+    expect.fail(`seed ${row.seed}\n${summary(outcome)}\n${explanation(outcome)}`);
+  }
+});
+
+test("a disk that forgets what it was told to write is found out (seed 9)", { timeout: 120_000 }, async () => {
+  const outcome = await round(
+    { seed: 9, seconds: SECONDS, faults: ["lie", "lie", "kill"], faultEveryMs: 300, patienceMs: 3000 },
+    await Site.open(),
+  );
+  const rules = new Set(outcome.violations.map(({ rule }) => rule));
+  expect([...rules].some((rule) => rule === "lost" || rule === "repeated" || rule === "retained")).toBe(true);
+});
