@@ -128,7 +128,7 @@ export class ShardLink {
     for (const [packetId, { order }] of this.#releases) {
       again.push({ order, what: () => records.writeRelease(to, packetId) });
     }
-    for (const [request, { order, what }] of this.#requests) {
+    for (const [request, { order, what }] of leaving ? [] : this.#requests) {
       again.push({ order, what: () => this.#writeRequest(request, what) });
     }
     for (const { order, what } of this.#parked) again.push({ order, what: () => records.writePublish(to, 0, what) });
