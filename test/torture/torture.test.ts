@@ -31,7 +31,7 @@ const ROWS: readonly Row[] = [
     seed: 5,
   },
   { fails: "everything at once (kill -9)", faults: ["kill"], everyMs: 1200, seed: 6 },
-  { fails: "storage", faults: ["writes", "mid-write", "disk-full"], everyMs: 300, seed: 7 },
+  { fails: "storage", faults: ["writes", "mid-write"], everyMs: 300, seed: 7 },
   { fails: "nothing, objects only sleep", faults: ["shard-evict", "session-evict"], everyMs: 100, seed: 8 },
 ];
 

@@ -99,9 +99,10 @@ export class Attendance implements Fence {
    * Goes on where an earlier connection of the session has left off, or an earlier link of this one whose answers were all
    * lost.
    *
+   * @param goesOn whether a retained message belongs to a subscription that goes on, and so will not be sent for it anew
    * @returns the deliveries that so are undone: they were first sent over such a link, and never reached the client
    */
-  resume(earlier: Attendance): InflightRecord[] {
+  resume(earlier: Attendance, goesOn: (offset: number) => boolean): InflightRecord[] {
     this.behind = earlier.behind;
     this.uncertain = earlier.uncertain;
     this.#packetId = earlier.#packetId;
@@ -110,8 +111,9 @@ export class Attendance implements Fence {
     const numbers = new Set([...earlier.subscriptions.values()].map(({ number }) => number));
     for (const delivery of earlier.inflight.values()) {
       const { phase, source } = delivery;
-      // A retained message can only be sent as new while its subscription is known by its number.
-      const undoable = earlier.epoch === this.epoch && (source === 0 || numbers.has(source));
+      // A retained message of a subscription that goes on can only be sent as new while that is known by its number.
+      const again = source === 0 || numbers.has(source) || !goesOn(delivery.offset);
+      const undoable = earlier.epoch === this.epoch && again;
       if (phase === Phase.Received) this.#hold(delivery);
       else if (phase === Phase.Sent && undoable) undone.push(delivery);
       else this.#hold({ ...delivery, phase: Phase.Unsent });

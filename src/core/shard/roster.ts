@@ -18,6 +18,7 @@ import {
 } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import { Reason } from "../../mqtt/reason.ts";
+import { filterMatches } from "../../mqtt/topic.ts";
 import type { Limits } from "../limits.ts";
 import { Attendance, compareFences, type Subscription } from "./attendance.ts";
 import type { Fanout } from "./fanout.ts";
@@ -27,6 +28,7 @@ import { Outlet } from "./outlet.ts";
 import type { Pace } from "./pace.ts";
 import { type Place, type Places, readPlace } from "./place.ts";
 import type { Received } from "./received.ts";
+import type { Retained } from "./retained.ts";
 import type { ShardStore } from "./store.ts";
 import type { SubscriptionTree } from "./subscription-tree.ts";
 
@@ -36,6 +38,7 @@ interface Parts {
   readonly tree: SubscriptionTree<Attendance, Subscription>;
   readonly fanout: Fanout;
   readonly received: Received;
+  readonly retained: Retained;
   readonly places: Places;
   readonly grace: Grace;
   readonly pace: Pace;
@@ -172,11 +175,21 @@ export class Roster {
     this.#attendances.set(attendance.session, attendance);
     this.#links.set(link, attendance);
     this.#owing.add(attendance);
-    if (earlier && hello.cursor === undefined) rewind(earlier, attendance.resume(earlier));
-    else if (hello.cursor !== undefined && log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
+    if (earlier && hello.cursor === undefined) {
+      rewind(
+        earlier,
+        attendance.resume(earlier, (offset) => this.#isWanted(hello, offset)),
+      );
+    } else if (hello.cursor !== undefined && log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
     for (const subscription of hello.subscriptions) this.#take(attendance, subscription, earlier);
     if (attendance.persistent) this.#mend(attendance, earlier, now);
     return attendance;
+  }
+
+  /** True when a subscription of the hello matches the retained message at an offset. */
+  #isWanted({ subscriptions }: HelloRecord, offset: number): boolean {
+    const topic = this.#parts.retained.stored(offset)?.topic;
+    return topic !== undefined && subscriptions.some(({ filter }) => filterMatches(filter, topic));
   }
 
   /** Takes a subscription over from a hello. What only the shard knows of it is as an earlier connection left it. */

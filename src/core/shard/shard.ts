@@ -121,7 +121,7 @@ export class Shard {
     const outbox = this.#outbox;
     const grace = new Grace(store, links.length === 0, now);
     const pump = new Pump({ log, retained, fanout, outbox, places }, limits.deliveryBacklogBytesMax);
-    const parts = { store, log, tree, fanout, received, places, grace, pace: this.#pace };
+    const parts = { store, log, tree, fanout, received, retained, places, grace, pace: this.#pace };
     this.#log = log;
     this.#retained = retained;
     this.#received = received;
