@@ -19,6 +19,9 @@ export interface Transport {
   readonly bufferedBytes: number;
 }
 
+/** After something was sent, a client counts as busy for this long. */
+const BUSY_MS = 5;
+
 export class Driver {
   /** Resolves when the client is gone and everything that it left is settled. */
   readonly done: Promise<void>;
@@ -29,6 +32,10 @@ export class Driver {
   /** The current socket of each link, or a number while it is being opened. */
   readonly #links = new Map<LinkName, WebSocket | number>();
   #attempts = 0;
+  /** When something was sent to the client last. */
+  #sentAt = -Infinity;
+  /** Answers to the client that wait for those to what has arrived with it. */
+  readonly #answers: Uint8Array[] = [];
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | undefined;
   #finish!: () => void;
   #relieved: (() => void) | undefined;
@@ -51,7 +58,7 @@ export class Driver {
   }
 
   bytes(chunk: Uint8Array): void {
-    this.#perform(this.#connection.bytes(chunk, Date.now()));
+    this.#perform(this.#connection.bytes(chunk, Date.now()), true);
   }
 
   textFrame(): void {
@@ -68,8 +75,9 @@ export class Driver {
     await new Promise<void>((resolve) => (this.#relieved = resolve));
   }
 
-  #perform(effects: readonly Effect[]): void {
-    for (const effect of effects) this.#do(effect);
+  /** @param answering the effects answer what the client just sent */
+  #perform(effects: readonly Effect[], answering = false): void {
+    for (const effect of effects) this.#do(effect, answering);
     this.#arm();
     if (this.#relieved && !this.#connection.congested) {
       this.#relieved();
@@ -77,12 +85,13 @@ export class Driver {
     }
   }
 
-  #do(effect: Effect): void {
+  #do(effect: Effect, answering: boolean): void {
     switch (effect.type) {
       case "send":
-        this.#transport.send(effect.bytes);
+        this.#send(effect.bytes, answering);
         return;
       case "close":
+        this.#letOut();
         this.#transport.close(effect.code, effect.reason);
         return;
       case "openLink":
@@ -112,6 +121,34 @@ export class Driver {
         this.#finish();
         return;
     }
+  }
+
+  /** Sends at once; but answers to a burst of packets, each in a frame of its own, leave as one. */
+  #send(bytes: Uint8Array, answering: boolean): void {
+    const now = Date.now();
+    const busy = now - this.#sentAt < BUSY_MS;
+    this.#sentAt = now;
+    if (!answering || !busy) {
+      this.#letOut();
+      this.#transport.send(bytes);
+      return;
+    }
+    if (this.#answers.length === 0) setTimeout(() => this.#letOut(), 0);
+    this.#answers.push(bytes);
+  }
+
+  /** Sends the answers that were gathered. */
+  #letOut(): void {
+    const answers = this.#answers.splice(0);
+    if (answers.length === 1) this.#transport.send(answers[0]!);
+    if (answers.length < 2) return;
+    const joined = new Uint8Array(answers.reduce((length, answer) => length + answer.length, 0));
+    let position = 0;
+    for (const answer of answers) {
+      joined.set(answer, position);
+      position += answer.length;
+    }
+    this.#transport.send(joined);
   }
 
   async #openLink(name: LinkName): Promise<void> {

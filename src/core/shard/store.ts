@@ -167,7 +167,13 @@ export class ShardStore {
 
   /** The first batch with an entry after `offset`. */
   batchAfter(offset: number): { first: number; last: number; entries: Entry[] } | undefined {
-    const row = this.#sql.rows("SELECT first, last, entries FROM log WHERE last > ? ORDER BY first LIMIT 1", offset)[0];
+    // Found by its key: batches do not overlap, so it is the one that begins at or before the offset, or the next.
+    const row = this.#sql.rows(
+      `SELECT first, last, entries FROM log
+       WHERE first >= coalesce((SELECT max(first) FROM log WHERE first <= ?), 0) AND last > ? ORDER BY first LIMIT 1`,
+      offset,
+      offset,
+    )[0];
     if (!row) return undefined;
     return {
       first: row["first"] as number,
@@ -178,7 +184,7 @@ export class ShardStore {
 
   /** Deletes the batches that end at or before `offset`. */
   deleteBatches(offset: number): void {
-    this.#sql.run("DELETE FROM log WHERE last <= ?", offset);
+    this.#sql.run("DELETE FROM log WHERE first <= ? AND last <= ?", offset, offset);
   }
 
   /** Deletes the batch that ends at `last`. */
