@@ -115,6 +115,11 @@ export class SessionRig {
     this.frame(link, (to) => records.writeEnd(to, { publishWill, planned, expirySeconds }));
   }
 
+  /** The client has said goodbye, and END is still to come. */
+  leave(link: number, publishWill: boolean, expirySeconds = 0): void {
+    this.frame(link, (to) => records.writeLeave(to, { publishWill, planned: false, expirySeconds }));
+  }
+
   keep(link: number, change: Partial<Omit<records.KeepRecord, "kind">>): void {
     this.frame(link, (to) => records.writeKeep(to, { request: 1, put: [], remove: [], shards: [], ...change }));
   }

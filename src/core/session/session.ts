@@ -26,6 +26,7 @@ import {
   type SessionBound,
 } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
+import { SILENCE_MAX_MS, STILL_HERE_MS } from "../../link/ping.ts";
 import type { Message } from "../../mqtt/message.ts";
 import { Reason } from "../../mqtt/reason.ts";
 import type { KeptSession, SessionStore, Wipe } from "./store.ts";
@@ -34,10 +35,6 @@ import { Wipes } from "./wipes.ts";
 
 /** How long a lost link may take to come back; above what a connection tries for (`GIVE_UP_MS`). */
 export const GRACE_MS = 40_000;
-/** How often a session with something stored makes sure that its connection did not vanish without a close. */
-export const STILL_HERE_MS = 12 * 3600 * 1000;
-/** A link that was silent for this long, at a ping every four minutes, has nobody at its other end. */
-export const SILENCE_MAX_MS = 15 * 60 * 1000;
 /** As many as may race within the time in which a connection asks again. */
 const SUPERSEDED_KEPT = 32;
 
@@ -287,6 +284,7 @@ export class Session {
   #takeOver(): void {
     if (this.#current) this.#refuse(this.#current.id, Reason.SessionTakenOver);
     this.#current = undefined;
+    this.#leaving = undefined;
   }
 
   /** @param whole the connection has not been told what is kept of the session */
@@ -335,14 +333,18 @@ export class Session {
     });
   }
 
-  /** A link went without END: its connection may come back. */
+  /** A link went without END: its connection may come back, unless its client's goodbye leaves nothing to wait for. */
   #lose(link: number, now: number): void {
     if (this.#current?.id !== link) return;
-    if (this.#leaving) {
-      this.#end(this.#leaving, now);
+    const leaving = this.#leaving;
+    if (leaving && !leaving.publishWill) {
+      this.#end(leaving, now);
       return;
     }
     this.#current = undefined;
+    this.#leaving = undefined;
+    // The connection may still be handing over what came before its will.
+    if (leaving && this.#kept) this.#putSession({ ...this.#kept, expirySeconds: leaving.expirySeconds });
     this.#expect(now);
   }
 

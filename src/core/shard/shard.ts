@@ -14,6 +14,7 @@
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
 import type { Departed, HelloRecord, ShardBound, SubscriptionRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
+import { SILENCE_MAX_MS, STILL_HERE_MS } from "../../link/ping.ts";
 import type { Message } from "../../mqtt/message.ts";
 import { Reason } from "../../mqtt/reason.ts";
 import type { Attendance, Subscription, SubscriptionChange } from "./attendance.ts";
@@ -36,10 +37,6 @@ import { SubscriptionTree } from "./subscription-tree.ts";
 export const CHECKPOINT_MS = 1_000;
 /** What a link's socket may remember; a session with more says hello again when the object wakes. */
 const REMEMBERED_BYTES_MAX = 1024;
-/** How often links are looked for that keep the log for nobody. */
-const LOOK_MS = 12 * 3600 * 1000;
-/** A link that was silent for this long, at a ping every four minutes, has nobody at its other end. */
-const SILENCE_MAX_MS = 15 * 60 * 1000;
 /** A session object asks again about a will for far less long than this, and a connection comes back sooner. */
 const NOTES_KEPT_MS = 24 * 3600 * 1000;
 
@@ -109,7 +106,7 @@ export class Shard {
   ) {
     const { limits } = config;
     this.#lastPingAt = lastPingAt;
-    this.#lookAt = now + LOOK_MS;
+    this.#lookAt = now + STILL_HERE_MS;
     this.#config = config;
     this.#store = store;
     const log = new Log(store);
@@ -418,7 +415,7 @@ export class Shard {
 
   /** Is somebody at the other end of the links that the log is kept for? A close may never have come. */
   #look(now: number): void {
-    this.#lookAt = now + LOOK_MS;
+    this.#lookAt = now + STILL_HERE_MS;
     for (const attendance of this.#roster.owing) {
       const { outlet, attachedAt } = attendance;
       if (!outlet || attendance.needs() === undefined) continue;

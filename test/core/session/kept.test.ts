@@ -1,6 +1,7 @@
 /** Sessions that outlive their connections, at their session object. */
 import { describe, expect, test } from "vitest";
-import { GRACE_MS, STILL_HERE_MS } from "../../../src/core/session/session.ts";
+import { GRACE_MS } from "../../../src/core/session/session.ts";
+import { STILL_HERE_MS } from "../../../src/link/ping.ts";
 import { FOR_EVER, type SubscriptionRecord } from "../../../src/link/records.ts";
 import { SessionRig } from "../../support/session-rig.ts";
 
@@ -398,6 +399,41 @@ describe("a planned end", () => {
     r.now += 1;
     r.connect(2, { cleanStart: true });
     expect(r.willPayloads).toEqual(["moved"]);
+  });
+});
+
+describe("a goodbye whose END is still to come", () => {
+  test("[MQTT-3.14.4-3] counts when the link is lost before END", () => {
+    const r = new SessionRig();
+    r.connect(1, { will: "gone", expirySeconds: HOUR });
+    r.leave(1, false, HOUR);
+    r.lose(1);
+    r.advance(2 * GRACE_MS);
+    expect(r.wills).toEqual([]);
+    expect(resume(r, 2)).toBe(true);
+  });
+
+  test("[DESIGN §5] a will that goes with it waits for END, for what was published before it", () => {
+    const r = new SessionRig();
+    const fence = r.connect(1, { will: "gone", expirySeconds: HOUR });
+    r.leave(1, true, 0);
+    r.lose(1);
+    expect(r.wills).toEqual([]);
+    r.advance(GRACE_MS / 2);
+    r.connect(2, { reattach: fence, link: 2, expirySeconds: HOUR });
+    expect(r.wills).toEqual([]);
+    r.end(2, true, 0);
+    expect(r.willPayloads).toEqual(["gone"]);
+  });
+
+  test("[MQTT §3.14.2.2.2] its interval holds though its END never comes", () => {
+    const r = new SessionRig();
+    r.connect(1, { will: "gone", expirySeconds: HOUR });
+    r.leave(1, true, 0);
+    r.lose(1);
+    r.advance(GRACE_MS);
+    expect(r.willPayloads).toEqual(["gone"]);
+    expect(resume(r, 2)).toBe(false);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { GRACE_MS, SILENCE_MAX_MS, STILL_HERE_MS } from "../../../src/core/session/session.ts";
+import { GRACE_MS } from "../../../src/core/session/session.ts";
+import { SILENCE_MAX_MS, STILL_HERE_MS } from "../../../src/link/ping.ts";
 import * as records from "../../../src/link/records.ts";
 import type { Fence } from "../../../src/link/records.ts";
 import { SessionRig } from "../../support/session-rig.ts";
