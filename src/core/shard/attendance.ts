@@ -78,6 +78,8 @@ export class Attendance implements Fence {
   changedAt = 0;
   #packetId: number;
   #released = 0;
+  /** How many packet ids are the shard's. */
+  readonly #ids: number;
 
   constructor(attending: Attending, shard: number) {
     this.session = attending.session;
@@ -92,6 +94,7 @@ export class Attendance implements Fence {
     this.#placement = { shards: attending.shards, depth: attending.depth };
     this.#shard = shard;
     this.#packetId = shard;
+    this.#ids = Math.floor((65_535 - shard) / attending.shards) + (shard === 0 ? 0 : 1);
     for (const delivery of attending.inflight) this.#hold(delivery);
   }
 
@@ -119,7 +122,10 @@ export class Attendance implements Fence {
       else this.#hold({ ...delivery, phase: Phase.Unsent });
     }
     const first = undone.find(({ source }) => source === 0);
-    if (first) this.behind = Math.min(this.behind ?? Infinity, first.offset - 1);
+    if (first) {
+      this.behind = Math.min(this.behind ?? Infinity, first.offset - 1);
+      this.uncertain = false;
+    }
     return undone;
   }
 
@@ -140,8 +146,7 @@ export class Attendance implements Fence {
 
   /** True when a packet id is free: the shard's slice has so many. */
   get hasFreeId(): boolean {
-    const { shards } = this.#placement;
-    return this.inflight.size < Math.floor((65_535 - this.#shard) / shards) + (this.#shard === 0 ? 0 : 1);
+    return this.inflight.size < this.#ids;
   }
 
   /**

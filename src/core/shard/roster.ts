@@ -71,10 +71,6 @@ export class Roster {
     this.#load();
   }
 
-  get all(): Iterable<Attendance> {
-    return this.#attendances.values();
-  }
-
   /** Sessions that may need something of the log; no other does. */
   get owing(): ReadonlySet<Attendance> {
     return this.#owing;

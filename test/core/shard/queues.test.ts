@@ -1,6 +1,7 @@
 /** How much does the log keep, for whom, and what happens at each limit? */
 import { describe, expect, test } from "vitest";
 import { GRACE_MS } from "../../../src/core/shard/grace.ts";
+import { CHECKPOINT_MS } from "../../../src/core/shard/shard.ts";
 import { type GreetedSubscription, Kind, writeAck, writeBye, writeRelease } from "../../../src/link/records.ts";
 import { body, ShardRig } from "../../support/shard-rig.ts";
 
@@ -86,6 +87,26 @@ describe("the log keeps", () => {
       expect(r.count("log")).toBe(0);
     },
   );
+
+  test("[§5] what a link lost that comes back while the log is looked through: it is sent again", () => {
+    const r = rig({ bulky: "bulk" });
+    const here = { persistent: true, epoch: 5 };
+    r.hello(20, "here", here);
+    r.subscribe(20, "t");
+    publish(r, "t", "mine");
+    r.lose(20);
+    r.advance(2_000);
+    for (let i = 0; i < 100; i++) publish(r, "bulk", "x".repeat(100_000));
+    r.restart();
+    r.advance(GRACE_MS + 1);
+    r.hello(PUBLISHER, "publisher");
+    publish(r, "bulk", "the last");
+    r.advance(CHECKPOINT_MS + 5);
+    r.hello(21, "here", { ...here, link: 2, subscriptions: filter("t"), grants: 0 });
+    r.advance(60_000);
+    r.grant(21, 1);
+    expect(r.payloads(21)).toEqual(["mine"]);
+  });
 
   test("[§5] for a session that is away for weeks what it needs, and nothing in between that only others needed", () => {
     const r = rig({ away: "rare" }, { logBytesMax: 1_000_000 });
