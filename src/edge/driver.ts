@@ -6,6 +6,7 @@
 import type { Config } from "../config.ts";
 import { Connection } from "../core/connection/connection.ts";
 import type { Effect, LinkName } from "../core/connection/effects.ts";
+import { Output } from "../core/connection/output.ts";
 import type { Env } from "../env.ts";
 import { PING } from "../link/ping.ts";
 import { reasonName } from "../mqtt/reason.ts";
@@ -35,7 +36,7 @@ export class Driver {
   /** When something was sent to the client last. */
   #sentAt = -Infinity;
   /** Answers to the client that wait for those to what has arrived with it. */
-  readonly #answers: Uint8Array[] = [];
+  readonly #answers = new Output();
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | undefined;
   #finish!: () => void;
   #relieved: (() => void) | undefined;
@@ -133,22 +134,14 @@ export class Driver {
       this.#transport.send(bytes);
       return;
     }
-    if (this.#answers.length === 0) setTimeout(() => this.#letOut(), 0);
+    if (this.#answers.empty) setTimeout(() => this.#letOut(), 0);
     this.#answers.push(bytes);
   }
 
   /** Sends the answers that were gathered. */
   #letOut(): void {
-    const answers = this.#answers.splice(0);
-    if (answers.length === 1) this.#transport.send(answers[0]!);
-    if (answers.length < 2) return;
-    const joined = new Uint8Array(answers.reduce((length, answer) => length + answer.length, 0));
-    let position = 0;
-    for (const answer of answers) {
-      joined.set(answer, position);
-      position += answer.length;
-    }
-    this.#transport.send(joined);
+    const answers = this.#answers.take();
+    if (answers) this.#transport.send(answers);
   }
 
   async #openLink(name: LinkName): Promise<void> {

@@ -236,6 +236,10 @@ export class Connection {
     return this.#shards!.resumed;
   }
 
+  uses(shard: number): boolean {
+    return this.#session.uses(shard);
+  }
+
   use(shard: number, now: number, goOn: (now: number) => void): void {
     this.keep({ put: [], remove: [], shards: [shard] }, now, goOn);
   }

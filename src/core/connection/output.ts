@@ -1,10 +1,14 @@
-/** Collects what one input makes the connection say to its client, so that it leaves as one write. */
+/** Collects what a client is told together, so that it leaves as one write. */
 
 export class Output {
   #chunks: Uint8Array[] = [];
 
   push(packet: Uint8Array): void {
     if (packet.length > 0) this.#chunks.push(packet);
+  }
+
+  get empty(): boolean {
+    return this.#chunks.length === 0;
   }
 
   /** Everything since the last call as one piece; finished packets of a shard are passed on without a copy. */

@@ -27,6 +27,8 @@ export interface PublishingHost {
   link(shard: number, now: number): ShardLink;
   /** False until all shards have said which packet ids of QoS 2 they hold of the session. */
   readonly resumed: boolean;
+  /** True when a shard may hold state of the session, as far as its session object needs to know. */
+  uses(shard: number): boolean;
   /** Goes on when the session object knows that the shard holds state of the session. */
   use(shard: number, now: number, goOn: (now: number) => void): void;
 }
@@ -73,8 +75,8 @@ export class Publishing {
     const bytes = packet.payload.length + packet.properties.length;
     // QoS 1 waits only behind QoS 2, so that the last of them is the one that is retained.
     const waits = packet.qos === 2 || (packet.qos === 1 && this.#waiting.length > 0);
-    if (waits && this.#waits(bytes, (later) => this.#publish(topic, packet, later))) return;
-    this.#publish(topic, packet, now);
+    if (waits && this.#waits) this.#wait(bytes, (later) => this.#publish(topic, packet, later));
+    else this.#publish(topic, packet, now);
   }
 
   #publish(topic: string, packet: Publish, now: number): void {
@@ -104,7 +106,7 @@ export class Publishing {
       return;
     }
     this.#own(packet.packetId, bytes);
-    if (packet.qos === 1) link.publish(packet.packetId, body);
+    if (packet.qos === 1 || this.#host.uses(route.shard)) link.publish(packet.packetId, body);
     else
       this.#host.use(route.shard, now, (later) => this.#host.link(route.shard, later).publish(packet.packetId, body));
   }
@@ -125,8 +127,8 @@ export class Publishing {
 
   /** The client will not send a QoS 2 message again [MQTT-4.3.3-11]. */
   release(packetId: number, now: number): void {
-    if (this.#waits(0, (later) => this.#release(packetId, later))) return;
-    this.#release(packetId, now);
+    if (this.#waits) this.#wait(0, (later) => this.#release(packetId, later));
+    else this.#release(packetId, now);
   }
 
   #release(packetId: number, now: number): void {
@@ -175,14 +177,16 @@ export class Publishing {
   }
 
   /** True when a packet of QoS 2 has to wait, as those do that came before it. */
-  #waits(bytes: number, go: (now: number) => void): boolean {
-    if (this.#host.resumed && this.#waiting.length === 0) return false;
+  get #waits(): boolean {
+    return !this.#host.resumed || this.#waiting.length > 0;
+  }
+
+  #wait(bytes: number, go: (now: number) => void): void {
     this.#waitingBytes += bytes;
     if (this.#waiting.length >= UNRELEASED_MAX || this.#waitingBytes > this.#host.limits.unansweredBytesMax) {
       throw new MqttError(Reason.QuotaExceeded, "too much before the session is resumed");
     }
     this.#waiting.push(go);
-    return true;
   }
 
   /**

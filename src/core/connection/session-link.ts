@@ -90,9 +90,9 @@ export class SessionLink {
     return this.#persistent;
   }
 
-  /** Shards that may hold state of the session. */
-  get shards(): ReadonlySet<number> {
-    return this.#shards;
+  /** True when nothing has to be kept before a shard may hold state of the session. */
+  uses(shard: number): boolean {
+    return !this.#persistent || (this.#keeping.size === 0 && this.#shards.has(shard));
   }
 
   /** Has kept what outlives the connection, if anything does, and then goes on. */
