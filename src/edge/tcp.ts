@@ -21,10 +21,9 @@ export async function serveTcp(client: Socket, env: Env, config: Config): Promis
   }
   driver.closed();
   await driver.done;
-  transport.close();
 }
 
-function tcpTransport(client: Socket): Transport & { close(): void } {
+function tcpTransport(client: Socket): Transport {
   const writer = (client.writable as WritableStream<Uint8Array>).getWriter();
   let bufferedBytes = 0;
   let closing = false;

@@ -22,7 +22,8 @@ export function acceptWebSocket(request: Request, env: Env, config: Config, ctx:
   }
   const { 0: theirs, 1: socket } = new WebSocketPair();
   socket.binaryType = "arraybuffer";
-  socket.accept();
+  // The platform would answer a client's close at once; the answer says that how the client ended is stored.
+  socket.accept({ allowHalfOpen: true });
   const driver = new Driver(env, config, webSocketTransport(socket));
   socket.addEventListener("message", ({ data }) => {
     if (typeof data === "string") driver.textFrame();

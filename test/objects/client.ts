@@ -181,6 +181,12 @@ export class Client {
     await this.ended();
   }
 
+  /** Says goodbye and closes its end of the socket, and waits for nothing. */
+  leave(): void {
+    this.send({ cmd: "disconnect" } as Packet);
+    this.#socket.close(1000);
+  }
+
   /** Goes without a goodbye. */
   cut(): void {
     this.#cut = true;

@@ -37,6 +37,19 @@ export function instanceOf(stub: DurableObjectStub): Promise<unknown> {
   return runInDurableObject(stub, (object) => ({ object })).then(({ object }) => object);
 }
 
+/** Keeps what arrives on the object's links from it. The result gives it to the object, and holds nothing any more. */
+export async function holdFrames(stub: DurableObjectStub): Promise<() => Promise<void>> {
+  const held: [WebSocket, ArrayBuffer | string][] = [];
+  await runInDurableObject(stub, (object) => {
+    object.webSocketMessage = (...frame) => void held.push(frame);
+  });
+  return () =>
+    runInDurableObject(stub, (object) => {
+      delete object.webSocketMessage;
+      for (const frame of held) void object.webSocketMessage!(...frame);
+    });
+}
+
 /** Ends the object's instance as the platform does to one that is idle: its links sleep on. */
 export function hibernate(stub: DurableObjectStub): Promise<void> {
   return evictDurableObject(stub, { webSockets: "hibernate" });

@@ -16,6 +16,7 @@ import {
   fenceOf,
   freshObjects,
   hibernate,
+  holdFrames,
   inside,
   rows,
   sessionStub,
@@ -129,6 +130,18 @@ describe.each(ENDS)("a session object that $name", ({ end }) => {
     await vanished("dying");
     expect(await nothingMore(mourner)).toEqual([]);
   });
+});
+
+test("a client that has left and closes its socket is answered when its end is stored, not before [MQTT-3.14.4-3]", async () => {
+  const { dying, mourner } = await dyingAndMourner();
+  const goOn = await holdFrames(sessionStub("dying"));
+  dying.leave();
+  await mourner.publish("something", "else");
+  expect(dying.closed).toBeUndefined();
+  await goOn();
+  expect(await dying.ended()).toBe(1000);
+  expect(await inside(sessionStub("dying"), ({ storage }) => tablesOf(storage))).toEqual([]);
+  expect(await nothingMore(mourner)).toEqual([]);
 });
 
 describe("a link to a session object that is lost without END", () => {

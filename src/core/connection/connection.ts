@@ -78,8 +78,6 @@ export class Connection {
   readonly #budget: Budget;
   #phase: Phase = "connecting";
   #closing: { code: number; reason: string } | undefined;
-  /** The client said DISCONNECT: its socket is closed when that is stored, so that the close confirms it. */
-  #goodbye = false;
 
   // Set by CONNECT.
   #connect: Connect | undefined;
@@ -378,7 +376,6 @@ export class Connection {
     if (sessionExpirySeconds !== undefined) {
       this.#expirySeconds = Math.min(sessionExpirySeconds, this.limits.sessionExpirySecondsMax);
     }
-    this.#goodbye = true;
     this.#leave(reason !== Reason.NormalDisconnection, now); // [MQTT-3.14.4-3]
     // Whoever takes the session over before its end is settled finds it as the client left it.
     this.#session.leave(this.#end);
@@ -599,7 +596,8 @@ export class Connection {
     this.#phase = "done";
     this.#shards?.close();
     this.#session.settle();
-    if (this.#goodbye) this.effects.push({ type: "close", code: CloseCode.Normal, reason: "" });
+    // Whoever waits for the socket's end learns by it that the connection's end is stored.
+    this.effects.push({ type: "close", code: CloseCode.Normal, reason: "" });
     this.effects.push({ type: "done" });
   }
 

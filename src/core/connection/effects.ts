@@ -8,7 +8,10 @@ export type LinkName = "session" | number;
 export type Effect =
   /** Write finished MQTT bytes to the client. */
   | { readonly type: "send"; readonly bytes: Uint8Array }
-  /** Close the client's socket after what was sent; `code` is a WebSocket close code, which TCP ignores. */
+  /**
+   * Close the client's socket after what was sent, and answer the client if it has closed its end; the first one counts.
+   * `code` is a WebSocket close code, which TCP ignores.
+   */
   | { readonly type: "close"; readonly code: number; readonly reason: string }
   /** Open a link; report `linkOpened` or `linkClosed`. At most one socket is current per name: this replaces it. */
   | { readonly type: "openLink"; readonly link: LinkName }
@@ -18,7 +21,7 @@ export type Effect =
   | { readonly type: "closeLink"; readonly link: LinkName }
   /** Something worth a log line: the client was refused or disconnected, and why. */
   | { readonly type: "report"; readonly reason: Reason; readonly detail: string }
-  /** Nothing is left to do: every link is closed and the connection may be forgotten. */
+  /** Nothing is left to do: every socket is closed and the connection may be forgotten. */
   | { readonly type: "done" };
 
 /** WebSocket close codes (RFC 6455 §7.4.1 and the IANA registry). */
