@@ -3,6 +3,7 @@
 import * as z from "zod/mini";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
+import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
 
 export interface Config {
   readonly limits: Limits;
@@ -52,6 +53,10 @@ const Variables = z.object({
   SHARD_BYTES_MAX: whole(1_000_000, 9 * 2 ** 30, DEFAULT_LIMITS.shardBytesMax),
   SHARD_LINKS_MAX: whole(1, 32_000, DEFAULT_LIMITS.shardLinksMax),
   KEEP_ALIVE_SECONDS_MAX: whole(0, 65_535, DEFAULT_SETTINGS.keepAliveSecondsMax),
+  SHARE_STRATEGY: z._default(
+    z.enum(SHARE_STRATEGIES, `must be one of ${SHARE_STRATEGIES.join(", ")}`),
+    DEFAULT_SETTINGS.shareStrategy,
+  ),
 });
 
 /** The names of all settings. */
@@ -78,7 +83,7 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
   return {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
     tenant: "main",
-    settings: { keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX },
+    settings: { keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX, shareStrategy: v.SHARE_STRATEGY },
     limits: {
       packetBytesMax: v.PACKET_BYTES_MAX,
       topicBytesMax: v.TOPIC_BYTES_MAX,

@@ -11,6 +11,6 @@ export interface Capabilities {
 
 export const CAPABILITIES: Capabilities = Object.freeze({
   maximumQos: 2,
-  sharedSubscriptions: false,
+  sharedSubscriptions: true,
   topicAliasMaximum: 32,
 });

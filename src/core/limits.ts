@@ -1,4 +1,6 @@
 /** What protects the broker from its peers. Every number can be set by the operator; see `docs/configuration.md`. */
+
+import type { ShareStrategy } from "./shard/share-strategy.ts";
 export interface Limits {
   /** Largest control packet taken from a client; announced as Maximum Packet Size. */
   readonly packetBytesMax: number;
@@ -66,6 +68,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
 export interface Settings {
   /** Longest keep alive that is accepted; a client that asks for more, or for none, is given this one. 0: no limit. */
   readonly keepAliveSecondsMax: number;
+  /** Which member of a share group has the next message. */
+  readonly shareStrategy: ShareStrategy;
 }
 
-export const DEFAULT_SETTINGS: Settings = Object.freeze({ keepAliveSecondsMax: 0 });
+export const DEFAULT_SETTINGS: Settings = Object.freeze({ keepAliveSecondsMax: 0, shareStrategy: "round-robin" });

@@ -126,8 +126,13 @@ export interface InflightRecord {
   readonly packetId: number;
   /** Offset of the message in the shard that sent it. */
   readonly offset: number;
-  /** 0 for a message of the log, else the number of the subscription whose retained messages it belongs to. */
+  /**
+   * 0 for a message of the log, else the number of the subscription that it is for: a shared one, or one whose retained
+   * messages it belongs to.
+   */
   readonly source: number;
+  /** It is for a shared subscription, whose group may want it back. */
+  readonly shared?: true;
   readonly qos: 1 | 2;
   /** RETAIN of its PUBLISH. */
   readonly retain: boolean;
@@ -156,6 +161,8 @@ export interface HelloRecord extends Fence {
    * earlier connection of the session has left off.
    */
   readonly cursor: number | undefined;
+  /** How many deliveries of shared subscriptions have arrived that were sent to this connection for the first time. */
+  readonly sharedReceived: number;
   readonly grants: number;
   readonly subscriptions: readonly GreetedSubscription[];
   readonly inflight: readonly InflightRecord[];
@@ -306,6 +313,7 @@ export function writeHello(to: ByteWriter, hello: Omit<HelloRecord, "kind">): vo
   to.u8(hello.mqttVersion).u32(hello.packetBytesMax);
   to.u8((hello.cursor === undefined ? 0 : HELLO_CURSOR) | (hello.persistent ? HELLO_PERSISTENT : 0))
     .u48(hello.cursor ?? 0)
+    .u32(hello.sharedReceived)
     .u16(hello.grants);
   to.u32(hello.subscriptions.length);
   for (const subscription of hello.subscriptions) {
@@ -581,6 +589,7 @@ function readHello(from: ByteReader): HelloRecord {
     ...hello,
     persistent: (flags & HELLO_PERSISTENT) !== 0,
     cursor: readOptional((flags & HELLO_CURSOR) !== 0, from.u48()),
+    sharedReceived: from.u32(),
     grants: from.u16(),
     subscriptions: readMany(from.u32(), () => {
       const { flags: extra, ...subscription } = readSubscription(from);
@@ -653,10 +662,15 @@ function readWelcome(from: ByteReader): WelcomeRecord {
 const INFLIGHT_BYTES = 2 + 6 + 4 + 1;
 const INFLIGHT_QOS_2 = 0b0001;
 const INFLIGHT_RETAIN = 0b0010;
+const INFLIGHT_PHASE = 0b1100;
 const INFLIGHT_PHASE_SHIFT = 2;
+const INFLIGHT_SHARED = 0b1_0000;
 
 export function writeInflight(to: ByteWriter, delivery: InflightRecord): void {
-  const flags = (delivery.qos === 2 ? INFLIGHT_QOS_2 : 0) | (delivery.retain ? INFLIGHT_RETAIN : 0);
+  const flags =
+    (delivery.qos === 2 ? INFLIGHT_QOS_2 : 0) |
+    (delivery.retain ? INFLIGHT_RETAIN : 0) |
+    (delivery.shared ? INFLIGHT_SHARED : 0);
   to.u16(delivery.packetId)
     .u48(delivery.offset)
     .u32(delivery.source)
@@ -674,7 +688,8 @@ export function readInflight(from: ByteReader): InflightRecord {
     source,
     qos: flags & INFLIGHT_QOS_2 ? 2 : 1,
     retain: (flags & INFLIGHT_RETAIN) !== 0,
-    phase: (flags >> INFLIGHT_PHASE_SHIFT) as Phase,
+    phase: ((flags & INFLIGHT_PHASE) >> INFLIGHT_PHASE_SHIFT) as Phase,
+    ...(flags & INFLIGHT_SHARED && { shared: true as const }),
   };
 }
 

@@ -26,10 +26,16 @@ export class ShardObject extends DurableObject<Env> {
       link,
       hello: (socket.deserializeAttachment() as Uint8Array | null) ?? undefined,
     }));
-    const { limits } = readConfig(env);
+    const { limits, settings } = readConfig(env);
     const store = new ShardStore(objectSql(ctx.storage));
     const lastPingAt = (link: number): number | undefined => this.#sockets.lastPingAt(link);
-    this.#shard = new Shard({ ...parseShardName(ctx.id.name!), limits }, store, links, lastPingAt, Date.now());
+    this.#shard = new Shard(
+      { ...parseShardName(ctx.id.name!), limits, shareStrategy: settings.shareStrategy },
+      store,
+      links,
+      lastPingAt,
+      Date.now(),
+    );
     this.#turns = new Turns(ctx, this.#sockets, this.#shard, (effect) => this.#do(effect));
   }
 

@@ -60,6 +60,7 @@ const hello = {
   packetBytesMax: 0xffff_ffff,
   persistent: false,
   cursor: 2 ** 40,
+  sharedReceived: 2 ** 32 - 1,
   grants: 256,
   subscriptions: [
     { ...subscription, start: 12, scan: undefined },
@@ -69,6 +70,15 @@ const hello = {
     { packetId: 65_535, offset: 2 ** 41, source: 0, qos: 1 as const, retain: false, phase: records.Phase.Sent },
     { packetId: 1, offset: 1, source: 8, qos: 2 as const, retain: true, phase: records.Phase.Received },
     { packetId: 3, offset: 5, source: 0, qos: 2 as const, retain: false, phase: records.Phase.Unsent },
+    {
+      packetId: 5,
+      offset: 6,
+      source: 9,
+      qos: 1 as const,
+      retain: false,
+      phase: records.Phase.Resent,
+      shared: true as const,
+    },
   ],
 };
 const resuming = {

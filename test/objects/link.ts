@@ -94,6 +94,7 @@ export function hello(session: string, more: Partial<HelloRecord> = {}): Omit<He
     packetBytesMax: 0xffff_ffff,
     persistent: false,
     cursor: undefined,
+    sharedReceived: 0,
     grants: 10,
     subscriptions: [],
     inflight: [],

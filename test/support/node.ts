@@ -169,10 +169,11 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
   }
 
   protected start(links: readonly Link[]): { core: Shard; effects: readonly ShardEffect[] } {
-    const { tenant, limits, now } = this.world;
+    const { tenant, limits, settings, now } = this.world;
+    const config = { shard: this.shard, tenant, limits, shareStrategy: settings.shareStrategy };
     const remembered = links.map(({ id, attachment }) => ({ link: id!, hello: attachment as Uint8Array | undefined }));
     const pongAt = (id: number): number | undefined => this.link(id)?.pongAt;
-    const core = new Shard({ shard: this.shard, tenant, limits }, new ShardStore(this.sql), remembered, pongAt, now);
+    const core = new Shard(config, new ShardStore(this.sql), remembered, pongAt, now);
     return { core, effects: core.start(now) };
   }
 

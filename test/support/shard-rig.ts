@@ -3,6 +3,7 @@
 import { DEFAULT_LIMITS, type Limits } from "../../src/core/limits.ts";
 import { Shard, type ShardEffect } from "../../src/core/shard/shard.ts";
 import { ShardStore } from "../../src/core/shard/store.ts";
+import type { ShareStrategy } from "../../src/core/shard/share-strategy.ts";
 import { ByteReader, ByteWriter } from "../../src/link/bytes.ts";
 import type { MessageBody } from "../../src/link/message.ts";
 import * as records from "../../src/link/records.ts";
@@ -44,6 +45,7 @@ export function body(topic: string, payload = "x", options: Partial<MessageBody>
 export class ShardRig {
   readonly sql = nodeSql();
   readonly limits: Limits;
+  readonly strategy: ShareStrategy;
   now = 1_700_000_000_000;
   shard: Shard;
   /** Records that a link was sent and that were not asked for. */
@@ -59,13 +61,14 @@ export class ShardRig {
   readonly history: string[] = [];
   #numbers = 0;
 
-  constructor(limits: Partial<Limits> = {}) {
+  constructor(limits: Partial<Limits> = {}, strategy: ShareStrategy = "round-robin") {
+    this.strategy = strategy;
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.shard = this.#start([]);
   }
 
   #start(links: { link: number; hello: Uint8Array | undefined }[]): Shard {
-    const config = { shard: 0, tenant: "main", limits: this.limits };
+    const config = { shard: 0, tenant: "main", limits: this.limits, shareStrategy: this.strategy };
     const lastPingAt = (link: number): number | undefined => this.pings.get(link);
     return new Shard(config, new ShardStore(this.sql), links, lastPingAt, this.now);
   }
@@ -126,6 +129,7 @@ export class ShardRig {
       packetBytesMax: 0xffff_ffff,
       persistent: false,
       cursor: undefined,
+      sharedReceived: 0,
       grants: 100,
       subscriptions: [],
       inflight: [],

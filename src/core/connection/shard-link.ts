@@ -66,6 +66,7 @@ export class ShardLink {
   /** Subscriptions whose retained messages are still coming, by number. */
   readonly #scanning = new Map<number, KnownSubscription>();
   #cursor: number | undefined;
+  #sharedReceived = 0;
   #attempt = 0;
   /** QoS 0 publishes that came while the link was down. */
   #parked: InOrder<MessageBody>[] = [];
@@ -112,6 +113,7 @@ export class ShardLink {
       versionMax: records.LINK_VERSIONS.max,
       link: this.#attempt,
       cursor: this.#cursor,
+      sharedReceived: this.#sharedReceived,
       subscriptions: [...this.subscriptions.values()],
       inflight: [...this.inflight.values(), ...this.#resuming.values()],
     });
@@ -208,7 +210,10 @@ export class ShardLink {
   /** The shard applied a subscription at log offset `start`; its retained messages follow if `scanning`. */
   subscribed(subscription: SubscriptionRecord, start: number, scanning: boolean): void {
     const previous = this.subscriptions.get(subscription.filter);
-    if (previous) this.#scanning.delete(previous.number);
+    if (previous) {
+      this.#scanning.delete(previous.number);
+      this.#renumber(previous.number, subscription.number);
+    }
     this.#known({
       ...subscription,
       start: previous && previous.qos > 0 ? previous.start : start,
@@ -243,8 +248,21 @@ export class ShardLink {
 
   unsubscribed(filter: string): void {
     const subscription = this.subscriptions.get(filter);
-    if (subscription) this.#scanning.delete(subscription.number);
+    if (subscription) {
+      this.#scanning.delete(subscription.number);
+      this.#renumber(subscription.number, 0);
+    }
     this.subscriptions.delete(filter);
+  }
+
+  /** Deliveries of a shared subscription are now of another one with the same filter, or (0) of none. */
+  #renumber(from: number, to: number): void {
+    for (const deliveries of [this.inflight, this.#resuming]) {
+      for (const [packetId, { shared, ...delivery }] of deliveries) {
+        if (!shared || delivery.source !== from) continue;
+        deliveries.set(packetId, { ...delivery, source: to, ...(to > 0 && { shared }) });
+      }
+    }
   }
 
   /** A delivery was written to the client. */
@@ -252,6 +270,7 @@ export class ShardLink {
     const { packetId, source, offset } = delivery;
     this.#resuming.delete(packetId);
     if (source === 0) this.passed(offset);
+    if (delivery.shared && delivery.phase === Phase.Sent) this.#sharedReceived += 1;
     this.inflight.set(packetId, delivery);
     this.#granted.add(packetId);
   }

@@ -9,7 +9,7 @@
 
 import type { Subscribe, SubscriptionRequest, Unsubscribe } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
-import { parseShare, validateTopicFilter } from "../../mqtt/topic.ts";
+import { validateTopicFilter } from "../../mqtt/topic.ts";
 import { utf8Length } from "../../mqtt/utf8.ts";
 import { type KeepRecord, RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
 import type { Limits } from "../limits.ts";
@@ -159,7 +159,6 @@ export class Subscribing {
 
   #refusal(filter: string): Reason | undefined {
     try {
-      if (parseShare(filter)) return Reason.SharedSubscriptionsNotSupported;
       validateTopicFilter(filter, this.#host.limits);
     } catch (error) {
       if (error instanceof MqttError) return error.reason;

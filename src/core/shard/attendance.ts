@@ -8,6 +8,7 @@ import { ByteWriter } from "../../link/bytes.ts";
 import { Kind, LINK_VERSIONS, Phase, writeHello } from "../../link/records.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Placement } from "./placement.ts";
+import type { Shared, ShareGroup } from "./share-group.ts";
 
 /** A subscription in this shard. */
 export interface Subscription extends AttachedSubscription {
@@ -68,6 +69,14 @@ export class Attendance implements Fence {
   readonly held: SubscriptionChange[] = [];
   /** What the link's socket remembers is out of date. */
   dirty = false;
+  /** Share groups that it is in. */
+  readonly groups = new Set<ShareGroup>();
+  /** Deliveries that they may want back, by packet id. */
+  readonly shared = new Map<number, Shared>();
+  /** How many of them were sent to the connection for the first time. */
+  sharedSent: number;
+  /** Its connection is gone for good, while the session goes on. */
+  left = false;
   /** A row of its own says that the shard holds something of the session. */
   kept = false;
   /** When its link said hello, in milliseconds since 1970. */
@@ -78,6 +87,8 @@ export class Attendance implements Fence {
   changedAt = 0;
   #packetId: number;
   #released = 0;
+  /** Some of what is in flight is older than what is before it. */
+  #disordered = false;
   /** How many packet ids are the shard's. */
   readonly #ids: number;
 
@@ -90,6 +101,7 @@ export class Attendance implements Fence {
     this.packetBytesMax = attending.packetBytesMax;
     this.linkNumber = attending.link;
     this.grants = attending.grants;
+    this.sharedSent = attending.sharedReceived;
     this.#tenant = attending.tenant;
     this.#placement = { shards: attending.shards, depth: attending.depth };
     this.#shard = shard;
@@ -116,7 +128,7 @@ export class Attendance implements Fence {
       const { phase, source } = delivery;
       // A retained message of a subscription that goes on can only be sent as new while that is known by its number.
       const again = source === 0 || numbers.has(source) || !goesOn(delivery.offset);
-      const undoable = earlier.epoch === this.epoch && again;
+      const undoable = earlier.epoch === this.epoch && again && !delivery.shared;
       if (phase === Phase.Received) this.#hold(delivery);
       else if (phase === Phase.Sent && undoable) undone.push(delivery);
       else this.#hold({ ...delivery, phase: Phase.Unsent });
@@ -132,6 +144,33 @@ export class Attendance implements Fence {
   #hold(delivery: InflightRecord): void {
     this.inflight.set(delivery.packetId, delivery);
     if (delivery.phase === Phase.Unsent) this.resends.push(delivery);
+  }
+
+  /** A delivery is for a shared subscription. */
+  share(packetId: number, number: number): void {
+    this.#replace(packetId, (delivery) => ({ ...delivery, source: number, shared: true }));
+  }
+
+  /** A delivery is for none of the session's shared subscriptions, any more. */
+  unshare(packetId: number): void {
+    this.#disordered = true;
+    this.#replace(packetId, ({ shared: _, ...delivery }) => ({ ...delivery, source: 0 }));
+  }
+
+  /** Somebody else is to have a delivery. */
+  drop(packetId: number): void {
+    const delivery = this.inflight.get(packetId)!;
+    this.inflight.delete(packetId);
+    const at = this.resends.indexOf(delivery);
+    if (at >= 0) this.resends.splice(at, 1);
+  }
+
+  #replace(packetId: number, change: (delivery: InflightRecord) => InflightRecord): void {
+    const delivery = this.inflight.get(packetId)!;
+    const changed = change(delivery);
+    this.inflight.set(packetId, changed);
+    const at = this.resends.indexOf(delivery);
+    if (at >= 0) this.resends[at] = changed;
   }
 
   get scanning(): Subscription | undefined {
@@ -175,12 +214,22 @@ export class Attendance implements Fence {
 
   /** The log must keep what comes after this offset for this session; undefined when it needs nothing. */
   needs(): number | undefined {
+    let oldest = Infinity;
     for (const { offset, source, phase } of this.inflight.values()) {
-      // A frame that is lost with its link is sent again from the log, so what is not acknowledged is still needed.
+      // A frame that is lost with its link is sent again from the log, so what is not acknowledged is still needed. What
+      // is for a share group its group keeps.
+      if (source !== 0 || offset <= this.#released || phase === Phase.Received) continue;
       // Deliveries from the log are in its order: the first is the oldest, and older than what is still behind.
-      if (source === 0 && offset > this.#released && phase !== Phase.Received) return offset - 1;
+      if (!this.#disordered) return offset - 1;
+      oldest = Math.min(oldest, offset);
     }
-    return this.behind;
+    const needs = Math.min(oldest - 1, this.behind ?? Infinity);
+    return needs === Infinity ? undefined : needs;
+  }
+
+  /** True when the log is kept for what it, or its share groups because of it, need. */
+  get owes(): boolean {
+    return this.shared.size > 0 || this.needs() !== undefined;
   }
 
   /** The log keeps nothing up to this offset any more, needed or not. */
@@ -207,6 +256,7 @@ export class Attendance implements Fence {
       packetBytesMax: this.packetBytesMax,
       persistent: this.persistent,
       cursor: this.behind ?? head,
+      sharedReceived: this.sharedSent,
       grants: this.grants,
       subscriptions: [...this.subscriptions.values()],
       inflight: [...this.inflight.values()],

@@ -31,7 +31,7 @@ export function merge(subscriptions: readonly SubscriptionRecord[]): Terms {
   };
 }
 
-export function deliveredQos(message: Message, terms: Terms): 0 | 1 | 2 {
+export function deliveredQos(message: Message, terms: Pick<Terms, "qos">): 0 | 1 | 2 {
   return Math.min(message.qos, terms.qos) as 0 | 1 | 2; // [MQTT-3.8.4-8]
 }
 

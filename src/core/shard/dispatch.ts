@@ -13,6 +13,8 @@ import type { Log } from "./log.ts";
 import type { Outbox } from "./outlet.ts";
 import type { Pump } from "./pump.ts";
 import type { Retained } from "./retained.ts";
+import type { ShareGroup } from "./share-group.ts";
+import type { SharePump } from "./share-pump.ts";
 
 export interface DispatchHost {
   /** Something is to be saved at the next checkpoint. */
@@ -21,6 +23,8 @@ export interface DispatchHost {
   touch(attendance: Attendance, now: number): void;
   /** A session has fallen behind. */
   behind(attendance: Attendance): void;
+  /** A share group has fallen behind. */
+  groupBehind(group: ShareGroup): void;
   /** A QoS 0 message was dropped for a session that does not take what is under way to it. */
   dropped(): void;
 }
@@ -31,6 +35,7 @@ interface Parts {
   readonly fanout: Fanout;
   readonly outbox: Outbox;
   readonly pump: Pump;
+  readonly sharePump: SharePump;
   readonly grace: Grace;
 }
 
@@ -68,12 +73,19 @@ export class Dispatch {
         pump.deliver(attendance, outbox.arena.copy(packet), message.topicUtf8.length, offset!, 0);
       }
     }
+    for (const group of plan.groups) this.#share(group, message, offset, now);
+  }
+
+  #share(group: ShareGroup, message: Message, offset: number | undefined, now: number): void {
+    if (this.#parts.sharePump.publish(group, message, offset, now)) return;
+    if (message.qos > 0 && group.qos > 0) this.#host.groupBehind(group);
+    else if (group.order.some(({ outlet }) => outlet !== undefined)) this.#host.dropped();
   }
 
   /** Puts a message into the log and among the retained, if it belongs there. Returns its offset if it has one. */
   #keep(message: Message, plan: Plan, now: number): number | undefined {
     const { log, retained, grace } = this.#parts;
-    const logged = message.qos > 0 && (grace.recovering(now) || plan.recipients.some(({ terms }) => terms.qos > 0));
+    const logged = message.qos > 0 && (grace.recovering(now) || plan.keeps);
     if (!logged && !message.retain) return undefined;
     const offset = log.issue();
     if (logged) log.append(offset, message);

@@ -6,7 +6,11 @@
 import type { Message } from "../../mqtt/message.ts";
 import type { Attendance, Subscription } from "./attendance.ts";
 import { merge, type Terms } from "./delivery.ts";
+import { ShareGroup } from "./share-group.ts";
 import type { SubscriptionTree } from "./subscription-tree.ts";
+
+/** Sessions by their filters, and share groups by theirs. */
+export type FanoutTree = SubscriptionTree<Attendance | ShareGroup, Subscription | undefined>;
 
 /** One session that a topic reaches. */
 export interface Recipient {
@@ -22,13 +26,20 @@ export interface Recipient {
 /** Everybody that a topic reaches. */
 export class Plan {
   readonly recipients: readonly Recipient[];
+  readonly groups: readonly ShareGroup[];
   /** How many different packets serve all of them at one QoS. */
   readonly encodings: number;
   #byAttendance: Map<Attendance, Recipient> | undefined;
 
-  constructor(recipients: readonly Recipient[], encodings: number) {
+  constructor(recipients: readonly Recipient[], groups: readonly ShareGroup[], encodings: number) {
     this.recipients = recipients;
+    this.groups = groups;
     this.encodings = encodings;
+  }
+
+  /** True when somebody wants messages of QoS > 0 as such. */
+  get keeps(): boolean {
+    return this.recipients.some(({ terms }) => terms.qos > 0) || this.groups.some(({ qos }) => qos > 0);
   }
 
   of(attendance: Attendance): Recipient | undefined {
@@ -43,11 +54,11 @@ const PLANS_MAX = 1024;
 const RECIPIENTS_MAX = 200_000;
 
 export class Fanout {
-  readonly #tree: SubscriptionTree<Attendance, Subscription>;
+  readonly #tree: FanoutTree;
   readonly #plans = new Map<string, Plan>();
   #recipients = 0;
 
-  constructor(tree: SubscriptionTree<Attendance, Subscription>) {
+  constructor(tree: FanoutTree) {
     this.#tree = tree;
   }
 
@@ -85,10 +96,15 @@ export class Fanout {
 
   #work(topic: string): Plan {
     const matches = new Map<Attendance, Subscription[]>();
-    this.#tree.match(topic, (attendance, subscription) => {
-      const subscriptions = matches.get(attendance);
-      if (subscriptions) subscriptions.push(subscription);
-      else matches.set(attendance, [subscription]);
+    const groups: ShareGroup[] = [];
+    this.#tree.match(topic, (subscriber, subscription) => {
+      if (subscriber instanceof ShareGroup) {
+        groups.push(subscriber);
+        return;
+      }
+      const subscriptions = matches.get(subscriber);
+      if (subscriptions) subscriptions.push(subscription!);
+      else matches.set(subscriber, [subscription!]);
     });
     const encodings = new Map<string, number>();
     const recipients: Recipient[] = [];
@@ -104,7 +120,7 @@ export class Fanout {
       }
       recipients.push({ attendance, subscriptions, terms, ownTerms, encoding });
     }
-    return new Plan(recipients, encodings.size);
+    return new Plan(recipients, groups, encodings.size);
   }
 }
 

@@ -62,14 +62,25 @@ export class Pump {
     return outlet !== undefined && grants > 0 && outlet.backlogBytes < this.#backlogBytesMax;
   }
 
-  /** Sends a packet of QoS > 0 under a packet id and a grant of its own. The id is written into `packet`. */
-  deliver(to: Attendance, packet: Uint8Array, topicBytes: number, offset: number, source: number): void {
+  /** Sends a packet of QoS > 0 under a packet id and a grant of its own. The id is written into `packet`, and returned. */
+  deliver(
+    to: Attendance,
+    packet: Uint8Array,
+    topicBytes: number,
+    offset: number,
+    source: number,
+    shared = false,
+  ): number {
     const packetId = to.nextPacketId();
     const first = packet[0]!;
     const qos = (first >> 1) & 2 ? 2 : 1;
-    const delivery = { packetId, offset, source, qos, retain: (first & 1) !== 0, phase: Phase.Sent } as const;
+    const retain = (first & 1) !== 0;
+    const delivery: InflightRecord = shared
+      ? { packetId, offset, source, qos, retain, phase: Phase.Sent, shared }
+      : { packetId, offset, source, qos, retain, phase: Phase.Sent };
     to.inflight.set(packetId, delivery);
     this.#send(to, packet, topicBytes, delivery);
+    return packetId;
   }
 
   #send(to: Attendance, packet: Uint8Array, topicBytes: number, delivery: InflightRecord): void {
@@ -97,6 +108,9 @@ export class Pump {
         writeRecorded(this.#outbox.records(to.outlet!), delivery.packetId);
       } else {
         to.inflight.delete(delivery.packetId);
+        const shared = to.shared.get(delivery.packetId);
+        to.shared.delete(delivery.packetId);
+        shared?.group.done(shared.offset);
       }
       to.resends.shift();
     }
@@ -105,12 +119,15 @@ export class Pump {
 
   /** The packet of a delivery once more; undefined when its message is gone, or too large for this connection. */
   #again(to: Attendance, delivery: InflightRecord, now: number): { bytes: Uint8Array; topicBytes: number } | undefined {
-    const { offset, source, qos, retain } = delivery;
-    const message = source === 0 ? this.#log.at(offset) : this.#retained.stored(offset);
+    const { offset, source, qos, retain, shared } = delivery;
+    const retained = source !== 0 && !shared;
+    const message = retained ? this.#retained.stored(offset) : this.#log.at(offset);
     if (!message) return undefined;
-    const identifiers = this.#fanout.plan(message.topic).of(to)?.terms.identifiers ?? [];
+    const identifiers = shared
+      ? identifiersOf(to.shared.get(delivery.packetId)?.group.members.get(to))
+      : (this.#fanout.plan(message.topic).of(to)?.terms.identifiers ?? []);
     const terms = { qos, retainAsPublished: retain, identifiers };
-    const bytes = encodeAgain(this.#outbox.arena, message, terms, to.mqttVersion, source !== 0, now);
+    const bytes = encodeAgain(this.#outbox.arena, message, terms, to.mqttVersion, retained, now);
     return bytes.length > to.packetBytesMax ? undefined : { bytes, topicBytes: message.topicUtf8.length };
   }
 
@@ -184,4 +201,8 @@ export class Pump {
     this.deliver(to, packet, message.topicUtf8.length, offset, 0);
     return true;
   }
+}
+
+function identifiersOf(subscription: Subscription | undefined): readonly number[] {
+  return subscription ? merge([subscription]).identifiers : [];
 }

@@ -16,6 +16,8 @@ import type { Attendance } from "./attendance.ts";
 import type { Fanout } from "./fanout.ts";
 import type { Log } from "./log.ts";
 import type { Roster } from "./roster.ts";
+import { ShareGroup } from "./share-group.ts";
+import type { ShareGroups } from "./share-groups.ts";
 import type { Entry } from "./store.ts";
 
 /** How much of the log is looked through before other turns are let in. */
@@ -29,7 +31,11 @@ interface Parts {
   readonly log: Log;
   readonly fanout: Fanout;
   readonly roster: Roster;
+  readonly groups: ShareGroups;
 }
+
+/** Whoever reads the log from a place of its own. */
+type Reader = Attendance | ShareGroup;
 
 /** Says that sessions lost messages to a limit. */
 type Report = (why: string, messages: number, sessions: number) => void;
@@ -38,6 +44,7 @@ export class Queues {
   readonly #log: Log;
   readonly #fanout: Fanout;
   readonly #roster: Roster;
+  readonly #groups: ShareGroups;
   readonly #limits: Limits;
   readonly #report: Report;
   #pressureBytes: number;
@@ -49,6 +56,7 @@ export class Queues {
     this.#log = parts.log;
     this.#fanout = parts.fanout;
     this.#roster = parts.roster;
+    this.#groups = parts.groups;
     this.#limits = limits;
     this.#report = report;
     this.#pressureBytes = limits.logBytesMax * PRESSURE;
@@ -60,17 +68,15 @@ export class Queues {
     return oldestAt === undefined ? undefined : oldestAt + this.#limits.queueSecondsMax * 1000 + 1;
   }
 
-  /**
-   * A session comes back: of more than may wait for it the newest messages are left.
-   */
-  limit(attendance: Attendance, now: number): void {
-    const { behind } = attendance;
+  /** A session, or a share group, comes back: of more than may wait for it the newest messages are left. */
+  limit(reader: Reader, now: number): void {
+    const { behind } = reader;
     const { queueMessagesMax, queueBytesMax } = this.#limits;
     if (behind === undefined) return;
     if (this.#log.head - behind <= queueMessagesMax && this.#log.bytesAfter(behind) <= queueBytesMax) return;
     const queue: { offset: number; bytes: number }[] = [];
     this.#each(behind, Infinity, (entry) => {
-      if (this.#wants(attendance, entry, now)) queue.push({ offset: entry.offset, bytes: bytesOf(entry) });
+      if (this.#wants(reader, entry, now)) queue.push({ offset: entry.offset, bytes: bytesOf(entry) });
     });
     let kept = 0;
     for (let bytes = 0; kept < Math.min(queue.length, queueMessagesMax); kept++) {
@@ -79,7 +85,7 @@ export class Queues {
     }
     const dropped = queue.length - kept;
     if (dropped === 0) return;
-    attendance.behind = queue[dropped - 1]!.offset;
+    reader.behind = queue[dropped - 1]!.offset;
     this.#report("queue limit", dropped, 1);
   }
 
@@ -97,9 +103,16 @@ export class Queues {
     let certain = needed;
     for (const attendance of this.#roster.owing) {
       const needs = attendance.needs();
-      if (needs === undefined) this.#roster.settled(attendance);
-      else needed = Math.min(needed, needs);
-      if (needs !== undefined && !attendance.uncertain) certain = Math.min(certain, needs);
+      if (!attendance.owes) this.#roster.settled(attendance);
+      if (needs === undefined) continue;
+      needed = Math.min(needed, needs);
+      if (!attendance.uncertain) certain = Math.min(certain, needs);
+    }
+    for (const group of this.#groups.all) {
+      const needs = group.needs();
+      if (needs === undefined) continue;
+      needed = Math.min(needed, needs);
+      if (!group.uncertain) certain = Math.min(certain, needs);
     }
     this.#log.trim(needed);
     const held = needed < certain && this.#log.holdsAfter(needed);
@@ -110,15 +123,20 @@ export class Queues {
   /** The log is cut, wanted or not. */
   #cut(cut: number | undefined, why: string, now: number): void {
     if (cut === undefined) return;
-    const losers = new Set<Attendance>();
+    const losers = new Set<Reader>();
     let messages = 0;
     this.#each(0, cut, (entry) => {
-      for (const attendance of this.#wanting(entry, now)) {
+      for (const reader of this.#wanting(entry, now)) {
         messages += 1;
-        losers.add(attendance);
+        losers.add(reader);
       }
     });
     for (const attendance of this.#roster.owing) attendance.release(cut);
+    for (const group of this.#groups.all) {
+      const lost = group.release(cut);
+      messages += lost;
+      if (lost > 0) losers.add(group);
+    }
     this.#log.trim(cut);
     if (messages > 0) this.#report(why, messages, losers.size);
   }
@@ -133,6 +151,10 @@ export class Queues {
       for (const { offset, source, phase } of attendance.inflight.values()) {
         if (source === 0 && phase !== Phase.Received) inflight.add(offset);
       }
+    }
+    for (const { out, back } of this.#groups.all) {
+      for (const offset of out.keys()) inflight.add(offset);
+      for (const offset of back) inflight.add(offset);
     }
     if (this.#surveyed === undefined) this.#neededBytes = 0;
     let at = this.#surveyed ?? 0;
@@ -158,10 +180,10 @@ export class Queues {
 
   /** Everything was looked at: whose place is still uncertain needs nothing. */
   #conclude(): void {
-    for (const attendance of this.#roster.owing) {
-      if (!attendance.uncertain) continue;
-      attendance.uncertain = false;
-      attendance.behind = undefined;
+    for (const reader of [...this.#roster.owing, ...this.#groups.all]) {
+      if (!reader.uncertain) continue;
+      reader.uncertain = false;
+      reader.behind = undefined;
     }
     this.#pressureBytes = Math.max(this.#limits.logBytesMax * PRESSURE, 2 * this.#neededBytes);
   }
@@ -169,27 +191,32 @@ export class Queues {
   /** Returns true when somebody still needs the entry. */
   #look(entry: Entry, now: number): boolean {
     let needed = false;
-    for (const attendance of this.#wanting(entry, now)) {
+    for (const reader of this.#wanting(entry, now)) {
       needed = true;
-      if (!attendance.uncertain) continue;
-      attendance.uncertain = false;
-      attendance.behind = entry.offset - 1;
+      if (!reader.uncertain) continue;
+      reader.uncertain = false;
+      reader.behind = entry.offset - 1;
     }
     return needed;
   }
 
-  /** The sessions that an entry waits for. */
-  *#wanting(entry: Entry, now: number): Generator<Attendance> {
-    for (const { attendance } of this.#fanout.plan(entry.message.topic).recipients) {
-      if (attendance.behind !== undefined && attendance.behind < entry.offset && this.#wants(attendance, entry, now)) {
-        yield attendance;
-      }
-    }
+  /** The sessions and share groups that an entry waits for. */
+  *#wanting(entry: Entry, now: number): Generator<Reader> {
+    const { recipients, groups } = this.#fanout.plan(entry.message.topic);
+    for (const { attendance } of recipients) if (this.#waitsFor(attendance, entry, now)) yield attendance;
+    for (const group of groups) if (this.#waitsFor(group, entry, now)) yield group;
   }
 
-  #wants(attendance: Attendance, { offset, message }: Entry, now: number): boolean {
+  #waitsFor(reader: Reader, entry: Entry, now: number): boolean {
+    return reader.behind !== undefined && reader.behind < entry.offset && this.#wants(reader, entry, now);
+  }
+
+  #wants(reader: Reader, { offset, message }: Entry, now: number): boolean {
     if (remainingSeconds(message, now) === 0) return false;
-    return this.#fanout.terms(attendance, message, offset) !== undefined;
+    if (reader instanceof ShareGroup) {
+      return reader.isDue(offset) && reader.wants(message);
+    }
+    return this.#fanout.terms(reader, message, offset) !== undefined;
   }
 
   /** Calls `visit` for the entries after `offset`, up to and with `upTo`. */

@@ -18,10 +18,10 @@ import {
 } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import { Reason } from "../../mqtt/reason.ts";
-import { filterMatches } from "../../mqtt/topic.ts";
+import { filterMatches, parseShare } from "../../mqtt/topic.ts";
 import type { Limits } from "../limits.ts";
 import { Attendance, compareFences, type Subscription } from "./attendance.ts";
-import type { Fanout } from "./fanout.ts";
+import type { Fanout, FanoutTree } from "./fanout.ts";
 import { type Grace, GRACE_MS } from "./grace.ts";
 import type { Log } from "./log.ts";
 import { Outlet } from "./outlet.ts";
@@ -29,17 +29,18 @@ import type { Pace } from "./pace.ts";
 import { type Place, type Places, readPlace } from "./place.ts";
 import type { Received } from "./received.ts";
 import type { Retained } from "./retained.ts";
+import type { ShareGroups } from "./share-groups.ts";
 import type { ShardStore } from "./store.ts";
-import type { SubscriptionTree } from "./subscription-tree.ts";
 
 interface Parts {
   readonly store: ShardStore;
   readonly log: Log;
-  readonly tree: SubscriptionTree<Attendance, Subscription>;
+  readonly tree: FanoutTree;
   readonly fanout: Fanout;
   readonly received: Received;
   readonly retained: Retained;
   readonly places: Places;
+  readonly groups: ShareGroups;
   readonly grace: Grace;
   readonly pace: Pace;
 }
@@ -59,7 +60,7 @@ export class Roster {
   readonly #attendances = new Map<string, Attendance>();
   /** Links that said hello. */
   readonly #links = new Map<number, Attendance>();
-  /** Sessions that end if their lost link does not come back. */
+  /** Sessions whose link was lost: one that does not come back ends, or has left if it outlives its connections. */
   readonly #offline = new Set<Attendance>();
   /** Sessions that the log may have to keep something for. */
   readonly #owing = new Set<Attendance>();
@@ -89,7 +90,9 @@ export class Roster {
   get nextEnd(): number | undefined {
     let next: number | undefined;
     for (const attendance of this.#offline) {
-      if (this.#keeps(attendance)) next = Math.min(next ?? Infinity, attendance.offlineUntil!);
+      const { persistent, shared } = attendance;
+      if (persistent ? shared.size > 0 : this.#keeps(attendance))
+        next = Math.min(next ?? Infinity, attendance.offlineUntil!);
     }
     return next;
   }
@@ -99,7 +102,7 @@ export class Roster {
     for (const attendance of this.#links.values()) {
       if (!attendance.persistent && this.#keeps(attendance)) return true;
     }
-    for (const attendance of this.#offline) if (this.#keeps(attendance)) return true;
+    for (const attendance of this.#offline) if (!attendance.persistent && this.#keeps(attendance)) return true;
     return false;
   }
 
@@ -159,10 +162,14 @@ export class Roster {
   }
 
   #attend(link: number, hello: HelloRecord, now: number): Attendance {
-    const { log, received } = this.#parts;
+    const { log, received, groups } = this.#parts;
     const previous = this.#attendances.get(hello.session);
     const earlier = previous?.persistent && previous.generation === hello.generation ? previous : undefined;
-    if (previous) this.#forget(previous);
+    if (previous) {
+      groups.reconcile(previous, hello);
+      if (!earlier && previous.epoch !== hello.epoch) groups.ended(previous);
+      this.#forget(previous);
+    }
     if (previous?.kept && !earlier) this.#parts.store.deleteSession(previous.session);
     received.attached(hello);
     const attendance = new Attendance(hello, this.#config.shard);
@@ -178,6 +185,7 @@ export class Roster {
       );
     } else if (hello.cursor !== undefined && log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;
     for (const subscription of hello.subscriptions) this.#take(attendance, subscription, earlier);
+    groups.greeted(attendance, hello, previous);
     if (attendance.persistent) this.#mend(attendance, earlier, now);
     return attendance;
   }
@@ -234,15 +242,15 @@ export class Roster {
   }
 
   #load(): void {
-    const { store, log } = this.#parts;
+    const { store, log, groups } = this.#parts;
     const placement = store.placement();
     const scansOf = new Map<string, Place["scans"]>();
     for (const { session, generation, epoch, place } of store.sessions()) {
       const { cursor, inflight, scans } = readPlace(place);
-      const attending = { session, generation, epoch, link: 0, persistent: true, mqttVersion: 5, grants: 0 } as const;
+      const attending = { session, generation, epoch, link: 0, persistent: true, mqttVersion: 5 } as const;
       const { tenant } = this.#config;
       const attendance = new Attendance(
-        { ...attending, ...placement!, tenant, packetBytesMax: 0, inflight },
+        { ...attending, ...placement!, tenant, packetBytesMax: 0, sharedReceived: 0, grants: 0, inflight },
         this.#config.shard,
       );
       attendance.kept = true;
@@ -252,6 +260,7 @@ export class Roster {
         attendance.behind = cursor;
         attendance.uncertain = true;
       }
+      groups.loaded(attendance);
       this.#attendances.set(session, attendance);
       this.#owing.add(attendance);
     }
@@ -269,13 +278,13 @@ export class Roster {
     this.#links.delete(link);
     if (!attendance || attendance.outlet?.link !== link) return;
     this.#detach(attendance);
+    attendance.offlineUntil = now + GRACE_MS;
+    this.#offline.add(attendance);
     if (attendance.persistent) {
       this.#rest(attendance);
       return;
     }
     // For a while it counts as offline, and what it wants is logged.
-    attendance.offlineUntil = now + GRACE_MS;
-    this.#offline.add(attendance);
     if (!this.#keeps(attendance)) return;
     if (attendance.subscriptions.size > 0) attendance.behind ??= this.#parts.log.head;
     this.#parts.grace.begin(now);
@@ -289,6 +298,8 @@ export class Roster {
     }
     if (attendance.outlet) this.#links.delete(attendance.outlet.link);
     this.#detach(attendance);
+    this.#offline.delete(attendance);
+    this.#parts.groups.left(attendance);
     this.#rest(attendance);
   }
 
@@ -310,9 +321,14 @@ export class Roster {
     this.#parts.received.wipe(session, generation);
   }
 
-  /** Ends the sessions whose grace is over. */
+  /** Ends the sessions whose grace is over, or at least their connections. */
   endOffline(now: number): void {
-    for (const attendance of this.#offline) if (now >= attendance.offlineUntil!) this.#end(attendance);
+    for (const attendance of this.#offline) {
+      if (now < attendance.offlineUntil!) continue;
+      this.#offline.delete(attendance);
+      if (attendance.persistent) this.#parts.groups.left(attendance);
+      else this.#end(attendance);
+    }
   }
 
   /** Something of the session changed: the log may have to keep something for it. */
@@ -332,7 +348,9 @@ export class Roster {
   subscribe(by: Attendance, wanted: SubscriptionRecord): Subscription {
     const previous = by.subscriptions.get(wanted.filter);
     const { head } = this.#parts.log;
-    const asks = wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous); // [MQTT-3.3.1-9..11]
+    const asks =
+      (wanted.retainHandling === 0 || (wanted.retainHandling === 1 && !previous)) && // [MQTT-3.3.1-9..11]
+      !parseShare(wanted.filter); // [MQTT §4.8.2]
     // One that does not ask for retained messages leaves those coming that an earlier one asked for.
     const scan = asks ? { after: 0, upTo: head } : previous?.scan;
     const start = previous && previous.qos > 0 ? previous.start : head;
@@ -347,9 +365,10 @@ export class Roster {
 
   /** Returns false when there was none. */
   unsubscribe(by: Attendance, filter: string): boolean {
-    const { tree, fanout, store } = this.#parts;
+    const { tree, fanout, store, groups } = this.#parts;
     if (!by.subscriptions.delete(filter)) return false;
-    tree.delete(filter, by);
+    if (parseShare(filter)) groups.unsubscribe(by, filter);
+    else tree.delete(filter, by);
     fanout.changed();
     if (by.persistent) store.deleteSubscription(by.session, filter);
     return true;
@@ -359,7 +378,8 @@ export class Roster {
     if (subscription.qos > 0 && !by.persistent) this.#parts.grace.attached();
     const own = { ...subscription };
     by.subscriptions.set(own.filter, own);
-    this.#parts.tree.set(own.filter, by, own);
+    if (parseShare(own.filter)) this.#parts.groups.join(by, own);
+    else this.#parts.tree.set(own.filter, by, own);
     this.#parts.fanout.changed();
     return own;
   }
@@ -385,6 +405,7 @@ export class Roster {
   }
 
   #end(attendance: Attendance): void {
+    this.#parts.groups.ended(attendance);
     this.#forget(attendance);
     if (attendance.kept) this.#parts.store.deleteSession(attendance.session);
     this.#parts.received.forget(attendance.session);
@@ -392,7 +413,8 @@ export class Roster {
 
   /** The session has ended here, or lives on under another link. */
   #forget(attendance: Attendance): void {
-    const { tree, fanout, places } = this.#parts;
+    const { tree, fanout, places, groups } = this.#parts;
+    groups.forget(attendance);
     for (const filter of attendance.subscriptions.keys()) tree.delete(filter, attendance);
     if (attendance.subscriptions.size > 0) fanout.changed();
     if (attendance.outlet) this.#links.delete(attendance.outlet.link);

@@ -30,6 +30,10 @@ import { Queues } from "./queues.ts";
 import { Received } from "./received.ts";
 import { Retained } from "./retained.ts";
 import { Roster, type RosterConfig } from "./roster.ts";
+import type { ShareGroup } from "./share-group.ts";
+import { ShareGroups } from "./share-groups.ts";
+import { SharePump } from "./share-pump.ts";
+import type { ShareStrategy } from "./share-strategy.ts";
 import type { ShardStore } from "./store.ts";
 import { SubscriptionTree } from "./subscription-tree.ts";
 
@@ -51,7 +55,9 @@ export type ShardEffect =
   /** Messages that sessions were owed are gone: something worth a log line. */
   | { readonly type: "report"; readonly why: string; readonly messages: number; readonly sessions: number };
 
-export type ShardConfig = RosterConfig;
+export interface ShardConfig extends RosterConfig {
+  readonly shareStrategy: ShareStrategy;
+}
 
 /** What was lost or refused, for whoever watches. */
 export interface ShardCounters {
@@ -75,6 +81,8 @@ export class Shard {
   readonly #roster: Roster;
   readonly #queues: Queues;
   readonly #dispatch: Dispatch;
+  readonly #groups: ShareGroups;
+  readonly #sharePump: SharePump;
   /** Sessions that may have more delivered when this turn's messages are committed. */
   readonly #pumping = new Set<Attendance>();
   /** Sessions whose idle grants are asked back. */
@@ -113,12 +121,21 @@ export class Shard {
     const retained = new Retained(store);
     const received = new Received(store);
     const places = new Places(store, log);
-    const tree = new SubscriptionTree<Attendance, Subscription>();
+    const tree = new SubscriptionTree<Attendance | ShareGroup, Subscription | undefined>();
     const fanout = new Fanout(tree);
     const outbox = this.#outbox;
     const grace = new Grace(store, links.length === 0, now);
     const pump = new Pump({ log, retained, fanout, outbox, places }, limits.deliveryBacklogBytesMax);
-    const parts = { store, log, tree, fanout, received, retained, places, grace, pace: this.#pace };
+    const groups = new ShareGroups({ store, log, tree, fanout, places });
+    const sharePump = new SharePump(
+      { log, outbox, pump, groups },
+      config.shareStrategy,
+      limits.deliveryBacklogBytesMax,
+      (attendance, at) => this.#touch(attendance, at),
+    );
+    const parts = { store, log, tree, fanout, received, retained, places, groups, grace, pace: this.#pace };
+    this.#groups = groups;
+    this.#sharePump = sharePump;
     this.#log = log;
     this.#retained = retained;
     this.#received = received;
@@ -126,16 +143,17 @@ export class Shard {
     this.#grace = grace;
     this.#pump = pump;
     this.#roster = new Roster(config, parts, (link) => this.#closing.push(link));
-    this.#queues = new Queues({ log, fanout, roster: this.#roster }, limits, (why, messages, sessions) => {
+    this.#queues = new Queues({ log, fanout, groups, roster: this.#roster }, limits, (why, messages, sessions) => {
       this.counters.overflowed += messages;
       this.#effects.push({ type: "report", why, messages, sessions });
     });
     this.#dispatch = new Dispatch(
-      { log, retained, fanout, outbox, pump, grace },
+      { log, retained, fanout, outbox, pump, sharePump, grace },
       {
         unsaved: (at) => this.#checkpointSoon(at),
         touch: (attendance, at) => this.#touch(attendance, at),
         behind: (attendance) => this.#pumping.add(attendance),
+        groupBehind: (group) => groups.owed.add(group),
         dropped: () => (this.counters.qos0Dropped += 1),
       },
       limits.deliveryBacklogBytesMax,
@@ -274,6 +292,7 @@ export class Shard {
         return;
       case records.Kind.Ack:
         from.inflight.delete(record.packetId);
+        this.#groups.acknowledged(from, record.packetId);
         this.#touch(from, now);
         return;
       case records.Kind.Received:
@@ -319,6 +338,7 @@ export class Shard {
       return;
     }
     if (attendance.persistent && hello.cursor === undefined) this.#queues.limit(attendance, now);
+    for (const group of attendance.groups) if (!group.hasOther(attendance)) this.#queues.limit(group, now);
     records.writeAttached(this.#outbox.records(attendance.outlet!), this.#roster.answer(attendance, hello));
     this.#touch(attendance, now);
     this.#pumping.add(attendance);
@@ -403,6 +423,8 @@ export class Shard {
     }
     this.#dirty.clear();
     const recovering = this.#grace.recovering(now);
+    if (!recovering) this.#groups.conclude();
+    this.#groups.checkpoint();
     if (!recovering) this.#received.sweep((session) => this.#roster.get(session) !== undefined);
     if (!this.#roster.hasTransient) this.#grace.nobody(now);
     const unfinished = this.#queues.trim(recovering, now);
@@ -418,7 +440,7 @@ export class Shard {
     this.#lookAt = now + STILL_HERE_MS;
     for (const attendance of this.#roster.owing) {
       const { outlet, attachedAt } = attendance;
-      if (!outlet || attendance.needs() === undefined) continue;
+      if (!outlet || !attendance.owes) continue;
       if (now - Math.max(attachedAt, this.#lastPingAt(outlet.link) ?? 0) <= SILENCE_MAX_MS) continue;
       this.#closing.push(outlet.link);
       this.#roster.lose(outlet.link, now);
@@ -459,10 +481,14 @@ export class Shard {
   #settle(now: number): readonly ShardEffect[] {
     this.#commit(now);
     for (const attendance of this.#pumping) this.#catchUp(attendance, now);
+    for (const { groups } of this.#pumping) for (const group of groups) if (group.owed) this.#groups.owed.add(group);
     this.#pumping.clear();
+    for (const group of this.#groups.owed) this.#sharePump.run(group, now);
+    this.#groups.owed.clear();
     for (const [attendance, count] of this.#recalled) this.#giveBack(attendance, count, now);
     this.#recalled.clear();
     this.#places.save(now);
+    this.#groups.save(this.#grace.recovering(now));
     this.#outbox.flush((link, frame) => this.#effects.push({ type: "send", link, frame }));
     for (const link of this.#closing.splice(0)) this.#effects.push({ type: "close", link });
     return this.#effects.splice(0);

@@ -44,6 +44,11 @@ const SCHEMA = [
      start INTEGER NOT NULL,
      PRIMARY KEY (session, filter)
    ) WITHOUT ROWID`,
+  // Share groups, each with its place: how far the log was handed out, and what became of it (`share-groups.ts`).
+  `CREATE TABLE IF NOT EXISTS share ( -- schema ${SCHEMA_VERSION}
+     filter TEXT PRIMARY KEY,
+     place BLOB NOT NULL
+   ) WITHOUT ROWID`,
   // Generations that were wiped: whoever comes back with one of them comes too late.
   `CREATE TABLE IF NOT EXISTS ended ( -- schema ${SCHEMA_VERSION}
      session TEXT PRIMARY KEY,
@@ -255,6 +260,22 @@ export class ShardStore {
 
   deleteSubscription(session: string, filter: string): void {
     this.#sql.run("DELETE FROM subscription WHERE session = ? AND filter = ?", session, filter);
+  }
+
+  // Share groups.
+
+  /** By `$share/<group>/<filter>`. */
+  shares(): { filter: string; place: Uint8Array }[] {
+    const rows = this.#sql.rows("SELECT filter, place FROM share");
+    return rows.map((row) => ({ filter: row["filter"] as string, place: row["place"] as Uint8Array }));
+  }
+
+  putShare(filter: string, place: Uint8Array): void {
+    this.#sql.run("INSERT OR REPLACE INTO share (filter, place) VALUES (?, ?)", filter, place);
+  }
+
+  deleteShare(filter: string): void {
+    this.#sql.run("DELETE FROM share WHERE filter = ?", filter);
   }
 
   /** The latest generation of a session that was wiped here; 0 for none. */

@@ -188,7 +188,6 @@ describe("CONNACK", () => {
         receiveMaximum: 7,
         maximumPacketSize: 5_000,
         topicAliasMaximum: 32,
-        sharedSubscriptionAvailable: false,
         serverKeepAlive: 30,
         sessionExpiryInterval: 60,
       },

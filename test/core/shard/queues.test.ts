@@ -281,7 +281,7 @@ describe("the schema", () => {
       r.sql.run(`INSERT INTO ${table} SELECT ${names.join(", ")} FROM new_${table}`);
       r.sql.run(`DROP TABLE new_${table}`);
     }
-    for (const table of ["session", "subscription", "ended"]) r.sql.run(`DROP TABLE ${table}`);
+    for (const table of ["session", "subscription", "share", "ended"]) r.sql.run(`DROP TABLE ${table}`);
 
     r.restart();
     expect(old.slice(1).map(([table]) => r.count(table))).toEqual(counts);
