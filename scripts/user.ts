@@ -10,9 +10,9 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { parseArgs } from "node:util";
-import { verifierOf } from "../src/core/authentication/users.ts";
+import { type Verifier, verifierOf } from "../src/core/authentication/users.ts";
 import { cryptography } from "../src/edge/cryptography.ts";
-import { UsersSetting, writtenUser, wrongName } from "../src/users.ts";
+import { UsersSetting, writtenUser, wrongIterations, wrongName } from "../src/users.ts";
 
 /** Some milliseconds of the Worker's CPU for each password that is checked. */
 const ITERATIONS = "10000";
@@ -27,15 +27,14 @@ try {
   if (name === undefined || positionals.length > 1) throw new Error("Usage: npm run -s user -- <name>");
   const problem = wrongName(name);
   if (problem !== undefined) throw new Error(`The name ${problem}.`);
-  const users = JSON.parse(process.env["USERS"] || "{}") as Record<string, unknown>;
+  const iterations = Number(values.iterations);
+  const wrong = wrongIterations(iterations);
+  if (wrong !== undefined) throw new Error(`iterations ${wrong}.`);
+  const users = new Map(process.env["USERS"] ? readUsers(process.env["USERS"]) : []);
   const password = await readPassword();
   if (password === "") throw new Error("The password is empty.");
-  const salt = cryptography.randomBytes(SALT_BYTES);
-  users[name] = writtenUser(verifierOf(password, salt, Number(values.iterations), cryptography));
-  const printed = JSON.stringify(users);
-  const read = UsersSetting.safeParse(printed);
-  if (!read.success) throw new Error(`USERS ${read.error.issues[0]!.message}.`);
-  console.log(printed);
+  users.set(name, verifierOf(password, cryptography.randomBytes(SALT_BYTES), iterations, cryptography));
+  console.log(JSON.stringify(Object.fromEntries([...users].map(([user, verifier]) => [user, writtenUser(verifier)]))));
 } catch (error) {
   console.error((error as Error).message);
   process.exit(1);
@@ -54,4 +53,10 @@ async function readPassword(): Promise<string> {
     input.close();
     if (terminal) process.stderr.write("\n");
   }
+}
+
+function readUsers(text: string): ReadonlyMap<string, Verifier> {
+  const read = UsersSetting.safeParse(text);
+  if (!read.success) throw new Error(`USERS ${read.error.issues[0]!.message}.`);
+  return read.data;
 }

@@ -32,17 +32,23 @@ function bytes(from: number, to: number) {
   );
 }
 
-const iterations = `must be a whole number from ${ITERATIONS_MIN} to ${ITERATIONS_MAX}`;
+const ITERATIONS_WRONG = `must be a whole number from ${ITERATIONS_MIN} to ${ITERATIONS_MAX}`;
 
 const Stored = z.object(
   {
     salt: bytes(SALT_BYTES_MIN, SALT_BYTES_MAX),
-    iterations: z.int(iterations).check(z.gte(ITERATIONS_MIN, iterations), z.lte(ITERATIONS_MAX, iterations)),
+    iterations: z.custom<number>((read) => wrongIterations(read) === undefined, ITERATIONS_WRONG),
     storedKey: bytes(KEY_BYTES, KEY_BYTES),
     serverKey: bytes(KEY_BYTES, KEY_BYTES),
   },
   "must be an object",
 );
+
+/** Why this cannot be a number of iterations; undefined if it can. */
+export function wrongIterations(value: unknown): string | undefined {
+  const right = Number.isInteger(value) && (value as number) >= ITERATIONS_MIN && (value as number) <= ITERATIONS_MAX;
+  return right ? undefined : ITERATIONS_WRONG;
+}
 
 /** Users by name. An error names the entry by its number: whoever reaches the broker reads the message. */
 export const UsersSetting = z.pipe(

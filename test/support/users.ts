@@ -9,9 +9,9 @@ import { writtenUser } from "../../src/users.ts";
 const SALT = new Uint8Array(Buffer.from("W22ZaJ0SNY7soEsUEjb6gQ==", "base64"));
 export const ITERATIONS = 4096;
 
-function verifiers(passwords: Record<string, string>) {
+function verifiers(passwords: Record<string, string>, iterations = ITERATIONS) {
   return Object.entries(passwords).map(
-    ([name, password]) => [name, verifierOf(password, SALT, ITERATIONS, cryptography)] as const,
+    ([name, password]) => [name, verifierOf(password, SALT, iterations, cryptography)] as const,
   );
 }
 
@@ -20,9 +20,9 @@ export function usersWith(passwords: Record<string, string>): Users {
 }
 
 /** What `USERS` says of them. */
-export function usersSetting(passwords: Record<string, string>): string {
+export function usersSetting(passwords: Record<string, string>, iterations = ITERATIONS): string {
   return JSON.stringify(
-    Object.fromEntries(verifiers(passwords).map(([name, verifier]) => [name, writtenUser(verifier)])),
+    Object.fromEntries(verifiers(passwords, iterations).map(([name, verifier]) => [name, writtenUser(verifier)])),
   );
 }
 
