@@ -40,7 +40,7 @@ export function verifierOf(
   { sha256, hmacSha256, pbkdf2Sha256 }: Cryptography,
 ): Verifier {
   const prepared = saslprep(password);
-  if (prepared === undefined) throw new RangeError("a password may not contain control or unassigned characters");
+  if (prepared === undefined) throw new RangeError("a password may not contain control characters and their like");
   const salted = pbkdf2Sha256(encodeUtf8(prepared), salt, iterations);
   return {
     salt,
