@@ -1,14 +1,20 @@
 /** Settings: what an operator may set in wrangler.toml's [vars], read once, with an error that names the variable. */
 
 import * as z from "zod/mini";
+import { Authentication, NO_AUTHENTICATION } from "./core/authentication/authentication.ts";
+import { ScramSha256 } from "./core/authentication/scram.ts";
+import { Users } from "./core/authentication/users.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
+import { cryptography } from "./edge/cryptography.ts";
+import { UsersSetting } from "./users.ts";
 
 export interface Config {
   readonly limits: Limits;
   readonly settings: Settings;
   readonly placement: Placement;
+  readonly authentication: Authentication;
   readonly tenant: string;
 }
 
@@ -57,10 +63,15 @@ const Variables = z.object({
     z.enum(SHARE_STRATEGIES, `must be one of ${SHARE_STRATEGIES.join(", ")}`),
     DEFAULT_SETTINGS.shareStrategy,
   ),
+  USERS: z.optional(UsersSetting),
+  ALLOW_ANONYMOUS: z.optional(z.enum(["true", "false"], 'must be "true" or "false"')),
 });
 
 /** The names of all settings. */
 export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
+
+/** Settings that nobody is shown, not even when they are wrong. */
+const SECRETS: readonly string[] = ["USERS"];
 
 /** A setting is wrong; the message names it and says what it must be. */
 export class ConfigError extends Error {
@@ -77,11 +88,13 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
   if (!read.success) {
     const issue = read.error.issues[0]!;
     const name = String(issue.path[0]);
-    throw new ConfigError(`${name} is "${String(env[name])}": it ${issue.message}`);
+    const value = SECRETS.includes(name) ? "wrong" : `"${String(env[name])}"`;
+    throw new ConfigError(`${name} is ${value}: it ${issue.message}`);
   }
   const v = read.data;
   return {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
+    authentication: authentication(v),
     tenant: "main",
     settings: { keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX, shareStrategy: v.SHARE_STRATEGY },
     limits: {
@@ -107,4 +120,13 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
       shardLinksMax: v.SHARD_LINKS_MAX,
     },
   };
+}
+
+function authentication({ USERS, ALLOW_ANONYMOUS }: z.infer<typeof Variables>): Authentication {
+  if (!USERS) {
+    if (ALLOW_ANONYMOUS !== "false") return NO_AUTHENTICATION;
+    throw new ConfigError('ALLOW_ANONYMOUS is "false": it needs USERS, or nobody could connect');
+  }
+  const users = new Users(USERS, cryptography);
+  return new Authentication(users, ALLOW_ANONYMOUS === "true", [new ScramSha256(users, cryptography)]);
 }

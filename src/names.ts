@@ -1,11 +1,11 @@
-/** How objects are named. A tenant has no slash in its name, so no client id can name another tenant's object. */
+/** How objects are named. A tenant has no slash in its name, so no session can have another tenant's name. */
 
 export function shardName(tenant: string, shard: number): string {
   return `${tenant}/shard/${shard}`;
 }
 
-export function sessionName(tenant: string, clientId: string): string {
-  return `${tenant}/session/${clientId}`;
+export function sessionName(tenant: string, session: string): string {
+  return `${tenant}/session/${session}`;
 }
 
 /** Which shard an object is, by its name. */
@@ -16,8 +16,8 @@ export function parseShardName(name: string): { tenant: string; shard: number } 
 }
 
 /** Which session an object is, by its name. */
-export function parseSessionName(name: string): { tenant: string; clientId: string } {
+export function parseSessionName(name: string): { tenant: string; session: string } {
   const match = /^([^/]+)\/session\/(.*)$/s.exec(name);
   if (!match) throw new Error(`not the name of a session: ${name}`);
-  return { tenant: match[1]!, clientId: match[2]! };
+  return { tenant: match[1]!, session: match[2]! };
 }

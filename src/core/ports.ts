@@ -1,6 +1,6 @@
 /**
- * What the core asks of the world: synchronous storage. Everything else that the core needs arrives as an input
- * (bytes, records, `now`) and leaves as an effect.
+ * What the core asks of the world: synchronous storage, and hashes. Everything else that the core needs arrives as an
+ * input (bytes, records, `now`) and leaves as an effect.
  */
 
 /** A value that both implementations of {@link Sql} store and return unchanged. Integers are exact up to 2^53. */
@@ -30,4 +30,22 @@ export interface Sql {
   readonly bytes: number;
   /** Removes every table and row. The schema must be created again before the next use. */
   wipe(): void;
+}
+
+/**
+ * What authentication computes with, in the platform's own implementation because that is quicker than ours and compares
+ * without telling by its time. Synchronous and without I/O; {@link randomBytes} is the one answer that is not a function
+ * of its arguments.
+ *
+ * Implementation: `src/edge/cryptography.ts`, in workerd and in Node.
+ */
+export interface Cryptography {
+  sha256(bytes: Uint8Array): Uint8Array;
+  hmacSha256(key: Uint8Array, bytes: Uint8Array): Uint8Array;
+  /** PBKDF2 with HMAC-SHA-256, 32 bytes of it (RFC 8018 §5.2). Some 0.1 to 0.5 µs an iteration. */
+  pbkdf2Sha256(password: Uint8Array, salt: Uint8Array, iterations: number): Uint8Array;
+  /** Whether two arrays of the same length are the same, in a time that does not depend on where they differ. */
+  equal(one: Uint8Array, other: Uint8Array): boolean;
+  /** Bytes that nobody can guess. */
+  randomBytes(count: number): Uint8Array;
 }

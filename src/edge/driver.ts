@@ -180,7 +180,7 @@ export class Driver {
   #object(name: LinkName): Fetcher {
     const { tenant } = this.#config;
     return name === "session"
-      ? this.#env.SESSIONS.getByName(sessionName(tenant, this.#connection.clientId))
+      ? this.#env.SESSIONS.getByName(sessionName(tenant, this.#connection.session))
       : this.#env.TOPIC_SHARDS.getByName(shardName(tenant, name));
   }
 

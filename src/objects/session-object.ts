@@ -17,7 +17,7 @@ import { Turns } from "./turns.ts";
 
 export class SessionObject extends DurableObject<Env> {
   readonly #config: Config;
-  readonly #name: { readonly tenant: string; readonly clientId: string };
+  readonly #name: { readonly tenant: string; readonly session: string };
   readonly #sockets: Sockets;
   readonly #session: Session;
   readonly #turns: Turns<SessionEffect>;
@@ -80,9 +80,9 @@ export class SessionObject extends DurableObject<Env> {
   }
 
   async #wipeShard(wipe: Wipe): Promise<void> {
-    const { tenant, clientId } = this.#name;
+    const { tenant, session } = this.#name;
     try {
-      await this.env.TOPIC_SHARDS.getByName(shardName(tenant, wipe.shard)).wipe(clientId, wipe.generation);
+      await this.env.TOPIC_SHARDS.getByName(shardName(tenant, wipe.shard)).wipe(session, wipe.generation);
     } catch (error) {
       console.warn(`shard ${wipe.shard} has still to forget ${this.ctx.id.name}`, error);
       this.#turns.take(() => this.#session.wipeFailed(wipe, Date.now()));

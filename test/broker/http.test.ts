@@ -97,6 +97,7 @@ describe("a wrong setting", () => {
     ["SHARDS", "0", 'SHARDS is "0": it must be at least 1'],
     ["PACKET_BYTES_MAX", "1 MB", 'PACKET_BYTES_MAX is "1 MB": it must be a whole number'],
     ["CLIENT_ID_BYTES_MAX", "22", 'CLIENT_ID_BYTES_MAX is "22": it must be at least 23'],
+    ["USERS", '{"alice":"pencil"}', "USERS is wrong: it has an error in its entry 1: it must be an object"],
   ])("%s=%s is reported by its name, to whoever asks and in the log", async (name, value, message) => {
     const printed: string[] = [];
     broker = await startBroker({

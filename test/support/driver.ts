@@ -25,6 +25,7 @@ export class Driver {
       {
         limits: world.limits,
         settings: world.settings,
+        authentication: world.authentication,
         placement: world.placement,
         tenant: world.tenant,
         connectionId: `auto-${world.clients.length}`,

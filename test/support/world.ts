@@ -6,6 +6,7 @@
  * Everything that is ready at one moment happens in the order in which it was caused, unless `pick` chooses otherwise.
  */
 
+import { type Authentication, NO_AUTHENTICATION } from "../../src/core/authentication/authentication.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../src/core/limits.ts";
 import type { LinkName } from "../../src/core/connection/effects.ts";
 import { type Placement, shardOfTopic } from "../../src/core/shard/placement.ts";
@@ -20,6 +21,7 @@ export interface WorldOptions {
   readonly depth?: number;
   readonly limits?: Partial<Limits>;
   readonly settings?: Partial<Settings>;
+  readonly authentication?: Authentication;
   /** How long everything takes that is sent. */
   readonly delayMs?: number;
   /** Uniform in [0, 1), for the connections' jitter. */
@@ -46,6 +48,7 @@ export class World {
   readonly placement: Placement;
   readonly limits: Limits;
   readonly settings: Settings;
+  readonly authentication: Authentication;
   readonly random: () => number;
   readonly clients: Client[] = [];
   readonly shards: ShardNode[];
@@ -61,6 +64,7 @@ export class World {
     this.placement = { shards: options.shards ?? 4, depth: options.depth ?? 2 };
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    this.authentication = options.authentication ?? NO_AUTHENTICATION;
     this.random = options.random ?? (() => 0.5);
     this.#pick = options.pick ?? (() => 0);
     this.#delayMs = options.delayMs ?? 1;
@@ -178,7 +182,7 @@ export class World {
   }
 
   openLink(driver: Driver, name: LinkName): Link {
-    const node = name === "session" ? this.session(driver.connection.clientId) : this.shards[name]!;
+    const node = name === "session" ? this.session(driver.connection.session) : this.shards[name]!;
     const link = new Link(this, driver, name, node);
     link.open();
     return link;

@@ -12,6 +12,8 @@
 const PIECE_US = 4;
 const PACKET_US = 2;
 const KIBIBYTE_US = 1;
+/** An AUTH is read and answered by mqtt-packet, with some HMACs in between. */
+const EXCHANGE_US = 100;
 
 export class Budget {
   readonly #limitUs: number;
@@ -32,5 +34,10 @@ export class Budget {
 
   packet(): void {
     this.#spentUs += PACKET_US;
+  }
+
+  /** A step of authentication. A password's PBKDF2 is not counted: there is one in a connection's life. */
+  exchange(): void {
+    this.#spentUs += EXCHANGE_US;
   }
 }

@@ -1,6 +1,6 @@
 /** May this client connect, and what does CONNACK tell it? */
 
-import type { Connack, Connect } from "../../mqtt/codec.ts";
+import type { Auth, Connack, Connect } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import type { Limits, Settings } from "../limits.ts";
@@ -12,9 +12,6 @@ import { effectiveKeepAlive } from "./keepalive.ts";
  * @throws MqttError with the reason of the refusal
  */
 export function admit(connect: Connect): void {
-  if (connect.authenticationMethod !== undefined) {
-    throw new MqttError(Reason.BadAuthenticationMethod, "no authentication method is supported"); // [MQTT-4.12.0-1]
-  }
   if (connect.clientId === "" && !connect.cleanStart && connect.version < 5) {
     throw new MqttError(Reason.ClientIdentifierNotValid, "an empty client id needs a clean session"); // [MQTT-3.1.3-8]
   }
@@ -40,13 +37,18 @@ export function sessionExpiry(connect: Connect, wantedSeconds: number | undefine
   return Math.min(wantedSeconds ?? 0, secondsMax);
 }
 
-/** The CONNACK of an accepted CONNECT. What equals a default of the specification is left out [MQTT §3.2.2.3]. */
+/**
+ * The CONNACK of an accepted CONNECT. What equals a default of the specification is left out [MQTT §3.2.2.3].
+ *
+ * @param authenticated how enhanced authentication ended, if there was any
+ */
 export function acceptance(
   connect: Connect,
   sessionPresent: boolean,
   assignedClientId: string,
   limits: Limits,
   settings: Settings,
+  authenticated: Auth | undefined,
 ): Connack {
   if (connect.version < 5) return { sessionPresent, reason: Reason.Success };
   const keepAliveSeconds = effectiveKeepAlive(connect.keepAliveSeconds, settings.keepAliveSecondsMax);
@@ -64,6 +66,10 @@ export function acceptance(
       ...(connect.clientId === "" && { assignedClientId }), // [MQTT-3.2.2-16]
       ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAliveSeconds: keepAliveSeconds }), // [MQTT-3.2.2-21]
       ...(expirySeconds !== wantedExpiry && { sessionExpirySeconds: expirySeconds }), // [MQTT §3.2.2.3.2]
+      ...(authenticated && {
+        authenticationMethod: authenticated.method, // [MQTT-4.12.0-5]
+        ...(authenticated.data && { authenticationData: authenticated.data }),
+      }),
     },
   };
 }

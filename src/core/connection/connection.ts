@@ -2,8 +2,12 @@
  * One client's connection: bytes and link records in, effects and the next deadline out.
  *
  *     connecting ──CONNECT──▶ joining ──welcome──▶ open ──▶ leaving ──▶ done
+ *               │                ▲
+ *               └▶ authenticating ┘
  *
  * - connecting: nothing but CONNECT is taken [MQTT-3.1.0-1], and not for ever.
+ * - authenticating: CONNECT named a method, and AUTH goes to and fro [MQTT §4.12], not for ever either. Nobody else has
+ *   heard of the client yet.
  * - joining: the session object decides; what the client sends meanwhile waits [MQTT-3.1.4-6].
  * - open: packets go to the shards, deliveries come from them.
  * - leaving: the client is gone. The shard links are flushed first and the session link is ended last, so that a will
@@ -13,13 +17,15 @@
  */
 
 import { encodeAck, readAck } from "../../mqtt/ack.ts";
-import type { Connect } from "../../mqtt/codec.ts";
+import type { Auth, Connect } from "../../mqtt/codec.ts";
 import {
   connectVersionHint,
+  decodeAuth,
   decodeConnect,
   decodeDisconnect,
   decodeSubscribe,
   decodeUnsubscribe,
+  encodeAuth,
   encodeConnack,
   encodeDisconnect,
   encodeSuback,
@@ -33,8 +39,10 @@ import { TopicCache } from "../../mqtt/topic-cache.ts";
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
 import type { ConnectionBound, KeepRecord, WelcomeRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
+import type { Authentication } from "../authentication/authentication.ts";
 import type { Limits, Settings } from "../limits.ts";
 import type { Placement } from "../shard/placement.ts";
+import { Authenticating } from "./authenticating.ts";
 import { Budget } from "./budget.ts";
 import { acceptance, admit, sessionExpiry } from "./connack.ts";
 import { CloseCode, closeCode, type Effect, type LinkName } from "./effects.ts";
@@ -56,6 +64,7 @@ export interface ConnectionConfig {
   readonly limits: Limits;
   readonly settings: Settings;
   readonly placement: Placement;
+  readonly authentication: Authentication;
   readonly tenant: string;
   /** Unique in the tenant. It becomes the client id of a client that brings none. */
   readonly connectionId: string;
@@ -65,7 +74,7 @@ export interface ConnectionConfig {
   readonly bufferedBytes: () => number;
 }
 
-type Phase = "connecting" | "joining" | "open" | "leaving" | "done";
+type Phase = "connecting" | "authenticating" | "joining" | "open" | "leaving" | "done";
 
 export class Connection {
   readonly limits: Limits;
@@ -82,12 +91,20 @@ export class Connection {
   // Set by CONNECT.
   #connect: Connect | undefined;
   #clientId = "";
+  /** Only if CONNECT named a method. */
+  #authenticating: Authenticating | undefined;
+  /** What the exchange ended with; CONNACK says it. */
+  #authenticated: Auth | undefined;
+  /** Who the client is, as far as it had to say. */
+  #user: string | undefined;
   /** How long the session outlives this connection; DISCONNECT may change it. */
   #expirySeconds = 0;
   readonly #session: SessionLink;
 
-  // Set by the session object's welcome.
+  /** As the client knows it: before CONNACK that is what it asked for. */
   #keepalive: Keepalive | undefined;
+
+  // Set by the session object's welcome.
   #publishing: Publishing | undefined;
   #subscribing: Subscribing | undefined;
   #shards: ShardLinks | undefined;
@@ -109,9 +126,14 @@ export class Connection {
     this.#session = new SessionLink(this.life("session"), this.effects);
   }
 
-  /** The session's client id once CONNECT is read; the session object is found by it. */
+  /** The client's id once CONNECT is read. */
   get clientId(): string {
     return this.#clientId;
+  }
+
+  /** What the session is called once the client is known; the session object is found by it. */
+  get session(): string {
+    return this.#config.authentication.session(this.#user, this.#clientId);
   }
 
   /** True while some shard takes less than this client sends: a transport that can should read no further. */
@@ -126,6 +148,8 @@ export class Connection {
     switch (this.#phase) {
       case "connecting":
         return this.#connectBy;
+      case "authenticating":
+        return earliest({ deadline: this.#connectBy }, this.#keepalive);
       case "joining":
         return this.#session.life.deadline;
       case "open":
@@ -140,7 +164,7 @@ export class Connection {
   // Inputs from the client.
 
   bytes(chunk: Uint8Array, now: number): readonly Effect[] {
-    if (this.#phase === "connecting" || this.#phase === "joining" || this.#phase === "open") {
+    if (this.#phase !== "leaving" && this.#phase !== "done") {
       this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
       if (this.#phase === "joining" && this.#reader.bufferedBytes > 2 * this.limits.packetBytesMax) {
@@ -206,6 +230,10 @@ export class Connection {
 
   tick(now: number): readonly Effect[] {
     if (this.#phase === "connecting" && now >= this.#connectBy) this.#drop("no CONNECT in time", now);
+    if (this.#phase === "authenticating") {
+      if (this.#keepalive!.expired(now)) this.#drop("keep alive timeout", now);
+      else if (now >= this.#connectBy) this.#fail(Reason.NotAuthorized, "not authenticated in time", now);
+    }
     if (this.#phase === "open") {
       if (this.#keepalive!.expired(now)) this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
       else this.#guard(now, () => this.#subscribing!.tick(now));
@@ -267,15 +295,23 @@ export class Connection {
 
   #consume(now: number): void {
     this.#guard(now, () => {
-      while ((this.#phase === "connecting" || this.#phase === "open") && this.#reader.next()) {
+      while (this.#takesPackets && this.#reader.next()) {
         if (this.#phase === "connecting") this.#onConnect(now);
-        else this.#onPacket(now);
+        else if (this.#phase === "open") this.#onPacket(now);
+        else this.#onPacketBeforeConnack(now);
       }
       const first = this.#reader.incompleteFirstByte;
       if (this.#phase === "connecting" && first !== undefined && first !== CONNECT_FIRST_BYTE) {
         this.#drop("the first packet is not CONNECT", now);
       }
     });
+  }
+
+  get #takesPackets(): boolean {
+    if (this.#phase === "open") return true;
+    // In joining they wait, but not of a client that may send none.
+    if (this.#phase === "joining") return this.#authenticating !== undefined;
+    return this.#phase === "connecting" || this.#phase === "authenticating";
   }
 
   #onPacket(now: number): void {
@@ -313,11 +349,39 @@ export class Connection {
       case PacketType.DISCONNECT:
         this.#onDisconnect(now);
         return;
+      case PacketType.AUTH:
+        this.#onAuth();
+        return;
       case PacketType.CONNECT:
         throw new MqttError(Reason.ProtocolError, "second CONNECT"); // [MQTT-3.1.0-2]
       default:
         throw new MqttError(Reason.ProtocolError, `packet type ${reader.type} is not for a server`);
     }
+  }
+
+  /** A client that authenticates itself sends only AUTH and DISCONNECT until it has CONNACK [MQTT-3.1.2-30]. */
+  #onPacketBeforeConnack(now: number): void {
+    const reader = this.#reader;
+    checkFixedHeader(reader.type, reader.flags, 5);
+    this.#keepalive!.packet(now);
+    this.#budget.packet();
+    if (reader.type === PacketType.DISCONNECT) {
+      decodeDisconnect(reader, 5);
+      this.#leave(false, now);
+    } else if (reader.type === PacketType.AUTH && this.#phase === "authenticating") {
+      this.#budget.exchange();
+      this.#proceedTo(this.#authenticating!.auth(decodeAuth(reader)), now);
+    } else {
+      throw new MqttError(Reason.ProtocolError, `packet type ${reader.type} before CONNACK`);
+    }
+  }
+
+  /** Re-authentication; everything else goes on meanwhile [MQTT §4.12.1]. */
+  #onAuth(): void {
+    const auth = decodeAuth(this.#reader);
+    if (!this.#authenticating) throw new MqttError(Reason.ProtocolError, "AUTH without a method"); // [MQTT-4.12.0-7]
+    this.#budget.exchange();
+    this.#reply(encodeAuth(this.#authenticating.auth(auth)));
   }
 
   /** A client has a QoS 2 delivery, or will not have it [MQTT-4.3.3-4]. */
@@ -353,18 +417,48 @@ export class Connection {
       return;
     }
     this.#connect = connect;
+    this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
     try {
       admit(connect);
+      this.#authenticate(connect, now);
     } catch (error) {
       if (!(error instanceof MqttError)) throw error;
       this.#refuse(error, connect.version, now);
+    }
+  }
+
+  /** Before anything is asked or stored on behalf of the client, it is known who it is. */
+  #authenticate(connect: Connect, now: number): void {
+    const { authentication } = this.#config;
+    if (connect.authenticationMethod === undefined) {
+      this.#user = authentication.identify(connect);
+      this.#join(now);
       return;
     }
-    this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
+    this.#authenticating = new Authenticating(authentication.mechanism(connect.authenticationMethod));
+    this.#phase = "authenticating";
+    this.#keepalive = new Keepalive(connect.keepAliveSeconds, now);
+    this.#budget.exchange();
+    this.#proceedTo(this.#authenticating.connect(connect.authenticationData), now);
+  }
+
+  /** Sends the broker's part of the exchange that CONNECT began, or takes the client in. */
+  #proceedTo(answer: Auth, now: number): void {
+    if (answer.reason === Reason.ContinueAuthentication) {
+      this.#reply(encodeAuth(answer));
+      return;
+    }
+    this.#authenticated = answer;
+    this.#user = this.#authenticating!.user;
+    this.#join(now);
+  }
+
+  #join(now: number): void {
+    const connect = this.#connect!;
     this.#phase = "joining";
     const { tenant, connectionId } = this.#config;
     this.#expirySeconds = sessionExpiry(connect, connect.sessionExpirySeconds, this.limits.sessionExpirySecondsMax);
-    const names = { tenant, session: this.#clientId, connection: connectionId };
+    const names = { tenant, session: this.session, connection: connectionId };
     this.#session.open(introduction(connect, names, this.#expirySeconds, now), now);
   }
 
@@ -411,7 +505,7 @@ export class Connection {
       shards: this.placement.shards,
       depth: this.placement.depth,
       tenant: this.#config.tenant,
-      session: this.#clientId,
+      session: this.session,
       generation: welcome.generation,
       epoch: welcome.epoch,
       mqttVersion: connect.version,
@@ -424,7 +518,8 @@ export class Connection {
     this.#keepalive = new Keepalive(effectiveKeepAlive(connect.keepAliveSeconds, keepAliveSecondsMax), now);
     this.#publishing = new Publishing(this, connect.version);
     this.#subscribing = new Subscribing(this);
-    const accepted = acceptance(connect, welcome.sessionPresent, connectionId, limits, settings);
+    const { sessionPresent } = welcome;
+    const accepted = acceptance(connect, sessionPresent, connectionId, limits, settings, this.#authenticated);
     const packet = encodeConnack(accepted, connect.version, this.#clientPacketBytesMax);
     if (packet) {
       this.output.push(packet);
@@ -506,9 +601,9 @@ export class Connection {
   /** Ends the connection with a reason that an MQTT 5 client is told [MQTT-4.13.1-1]. Its will is published. */
   #fail(reason: Reason, detail: string, now: number, code = closeCode(reason)): void {
     if (this.#phase === "leaving" || this.#phase === "done") return;
-    if (this.#phase === "connecting" || this.#phase === "joining") {
-      const version = this.#connect?.version;
-      this.#refuse(new MqttError(reason, detail), this.#phase === "joining" ? version : undefined, now, code);
+    if (this.#phase !== "open") {
+      const version = this.#phase === "connecting" ? undefined : this.#connect!.version;
+      this.#refuse(new MqttError(reason, detail), version, now, code);
       return;
     }
     this.effects.push({ type: "report", reason, detail });

@@ -29,7 +29,7 @@ export class Lines {
   constructor(env: Env) {
     this.env = {
       ...env,
-      SESSIONS: this.#namespace(env.SESSIONS, (name) => (this.clientId = parseSessionName(name).clientId)),
+      SESSIONS: this.#namespace(env.SESSIONS, (name) => (this.clientId = parseSessionName(name).session)),
       TOPIC_SHARDS: this.#namespace(env.TOPIC_SHARDS, () => {}),
     };
     living.add(this);

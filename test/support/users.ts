@@ -1,0 +1,32 @@
+/** Users whose passwords a test knows. */
+import { Authentication } from "../../src/core/authentication/authentication.ts";
+import { ScramSha256 } from "../../src/core/authentication/scram.ts";
+import { Users, verifierOf } from "../../src/core/authentication/users.ts";
+import { cryptography } from "../../src/edge/cryptography.ts";
+import { writtenUser } from "../../src/users.ts";
+
+/** As in the example of RFC 7677 §3. */
+const SALT = new Uint8Array(Buffer.from("W22ZaJ0SNY7soEsUEjb6gQ==", "base64"));
+export const ITERATIONS = 4096;
+
+function verifiers(passwords: Record<string, string>, iterations = ITERATIONS) {
+  return Object.entries(passwords).map(
+    ([name, password]) => [name, verifierOf(password, SALT, iterations, cryptography)] as const,
+  );
+}
+
+export function usersWith(passwords: Record<string, string>): Users {
+  return new Users(new Map(verifiers(passwords)), cryptography);
+}
+
+/** What `USERS` says of them. */
+export function usersSetting(passwords: Record<string, string>, iterations = ITERATIONS): string {
+  return JSON.stringify(
+    Object.fromEntries(verifiers(passwords, iterations).map(([name, verifier]) => [name, writtenUser(verifier)])),
+  );
+}
+
+export function authenticationOf(passwords: Record<string, string>, allowAnonymous = false): Authentication {
+  const users = usersWith(passwords);
+  return new Authentication(users, allowAnonymous, [new ScramSha256(users, cryptography)]);
+}
