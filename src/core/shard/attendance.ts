@@ -154,7 +154,7 @@ export class Attendance implements Fence {
   /** A delivery is for none of the session's shared subscriptions, any more. */
   unshare(packetId: number): void {
     this.#disordered = true;
-    this.#replace(packetId, ({ shared: _, ...delivery }) => ({ ...delivery, source: 0 }));
+    this.#replace(packetId, ({ offset, qos, retain, phase }) => ({ packetId, offset, source: 0, qos, retain, phase }));
   }
 
   /** Somebody else is to have a delivery. */

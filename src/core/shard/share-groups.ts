@@ -149,7 +149,7 @@ export class ShareGroups {
   /** A stored session is there again, with what was in flight to it. */
   loaded(attendance: Attendance): void {
     const unclaimed = this.#unclaimed.get(attendance.session) ?? [];
-    for (const { packetId, offset, shared } of [...attendance.inflight.values()]) {
+    for (const { packetId, offset, shared } of attendance.inflight.values()) {
       if (!shared) continue;
       const at = unclaimed.findIndex((out) => out.offset === offset);
       const out = unclaimed.splice(at, at < 0 ? 0 : 1)[0];
