@@ -165,8 +165,8 @@ export class Roster {
     const { log, received, groups } = this.#parts;
     const previous = this.#attendances.get(hello.session);
     const earlier = previous?.persistent && previous.generation === hello.generation ? previous : undefined;
+    const returned = previous !== undefined && groups.reconcile(previous, hello);
     if (previous) {
-      groups.reconcile(previous, hello);
       if (!earlier && previous.epoch !== hello.epoch) groups.ended(previous);
       this.#forget(previous);
     }
@@ -187,6 +187,8 @@ export class Roster {
     for (const subscription of hello.subscriptions) this.#take(attendance, subscription, earlier);
     groups.greeted(attendance, hello, previous);
     if (attendance.persistent) this.#mend(attendance, earlier, now);
+    // Its stored place must not bring again what another member may be handed.
+    if (returned) this.#parts.places.exact(attendance);
     return attendance;
   }
 

@@ -107,9 +107,14 @@ export class ShareGroups {
 
   // Coming back.
 
-  /** A connection says hello again: what was sent to it over its earlier link and is not there never arrived, or is done. */
-  reconcile(previous: Attendance, hello: HelloRecord): void {
-    if (previous.epoch !== hello.epoch) return;
+  /**
+   * A connection says hello again: what was sent to it over its earlier link and is not there never arrived, or is done.
+   *
+   * @returns true when something never arrived, and is for another member
+   */
+  reconcile(previous: Attendance, hello: HelloRecord): boolean {
+    if (previous.epoch !== hello.epoch) return false;
+    let returned = false;
     const claimed = new Map(hello.inflight.map(({ packetId, offset }) => [packetId, offset]));
     for (const [packetId, { group, offset }] of previous.shared) {
       if (claimed.get(packetId) === offset) continue;
@@ -119,9 +124,11 @@ export class ShareGroups {
       if (arrived && hello.cursor === undefined) continue;
       if (arrived) group.done(offset);
       else this.#giveBack(group, offset);
+      returned ||= !arrived;
       previous.inflight.delete(packetId);
       previous.shared.delete(packetId);
     }
+    return returned;
   }
 
   /**
