@@ -153,7 +153,7 @@ function run({ seed, faults }: Plan): void {
           () => random.of(world.shards).evict(),
           () => {
             const links = [...(random.of(members).client?.driver.links.values() ?? [])];
-            if (links.length > 0) random.of(links).cut();
+            if (links.length > 0) random.of(links).drop();
           },
           () => world.advance(random.of([5_000, 45_000])),
         ]
