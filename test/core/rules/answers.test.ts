@@ -123,7 +123,7 @@ describe("SUBACK and UNSUBACK", () => {
     expect(client.payloads).toEqual(["still"]);
   });
 
-  test("[MQTT-3.8.4-5] two equal filters are two subscriptions one after the other: the last counts, and each brings what is retained", () => {
+  test("[MQTT-3.8.4-5] two equal filters are two subscriptions one after the other: the last counts, and what is retained comes under it", () => {
     const world = new World({ shards: 1 });
     const publisher = world.connected("publisher");
     publisher.publish("t", "kept", { qos: 1, retain: true });
@@ -135,7 +135,7 @@ describe("SUBACK and UNSUBACK", () => {
     ]);
     world.settle();
     expect(client.last("suback")!.granted).toEqual([1, 0]);
-    expect(client.payloads.length).toBeGreaterThanOrEqual(1);
+    expect(client.last("publish")).toMatchObject({ qos: 0, retain: true });
     publisher.publish("t", "live", { qos: 1 });
     world.settle();
     expect(client.last("publish")).toMatchObject({ qos: 0, retain: false });

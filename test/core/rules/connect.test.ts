@@ -143,17 +143,23 @@ describe("CONNACK", () => {
 
   test("[MQTT-4.13.2-1] a refusal closes also where it cannot be sent", () => {
     const world = new World();
-    const client = world.connected("client", { properties: { maximumPacketSize: 3 }, will: { ...will, topic: "$SYS/x" } });
+    const client = world.connected("client", {
+      properties: { maximumPacketSize: 3 },
+      will: { ...will, topic: "$SYS/x" },
+    });
     expect(client.received).toEqual([]);
     expect(client.closed).toBeDefined();
   });
 
-  test.each([undefined, false, true])("[MQTT-3.1.2-28] asked for Response Information %s, none is returned", (wanted) => {
-    const properties = wanted === undefined ? {} : { requestResponseInformation: wanted };
-    const client = new World().connected("client", { properties });
-    expect(client.last("connack")!.reasonCode).toBe(0);
-    expect(client.last("connack")!.properties).not.toHaveProperty("responseInformation");
-  });
+  test.each([undefined, false, true])(
+    "[MQTT-3.1.2-28] asked for Response Information %s, none is returned",
+    (wanted) => {
+      const properties = wanted === undefined ? {} : { requestResponseInformation: wanted };
+      const client = new World().connected("client", { properties });
+      expect(client.last("connack")!.reasonCode).toBe(0);
+      expect(client.last("connack")!.properties).not.toHaveProperty("responseInformation");
+    },
+  );
 
   test("[MQTT-4.12.0-6] names no authentication method where CONNECT named none, and no AUTH comes", () => {
     const world = new World();
@@ -262,4 +268,3 @@ test("[MQTT-3.1.4-3] of a client that connects again the old connection is told 
   expect(sent).toEqual(["e0028e00"]);
   expect(old.closed).toBeDefined();
 });
-
