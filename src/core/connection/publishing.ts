@@ -163,7 +163,7 @@ export class Publishing {
     this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
     this.#unanswered.delete(packetId);
     if (reason >= 0x80 && this.#version < 5) {
-      // 3.1.1 has no way to say no to one PUBLISH [MQTT-3.3.5-2].
+      // 3.1.1 has no way to say no to one PUBLISH [v3 MQTT-3.3.5-2].
       throw new MqttError(reason, "the message was refused");
     }
     if (qos === 2 && reason < 0x80) this.#take(packetId, link.shard);
