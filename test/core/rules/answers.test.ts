@@ -123,6 +123,15 @@ describe("SUBACK and UNSUBACK", () => {
     expect(client.payloads).toEqual(["still"]);
   });
 
+  test("[MQTT-3.10.4-5] what nobody can have subscribed is 0x11 like any filter that was not, and closes nobody", () => {
+    const world = new World();
+    const client = world.connected("client");
+    client.unsubscribe("", "a#", "$share/g", "a/+/b");
+    world.settle();
+    expect(client.last("unsuback")!.granted).toEqual([0x11, 0x11, 0x11, 0x11]);
+    expect(client.closed).toBeUndefined();
+  });
+
   test("[MQTT-3.8.4-5] two equal filters are two subscriptions one after the other: the last counts, and what is retained comes under it", () => {
     const world = new World({ shards: 1 });
     const publisher = world.connected("publisher");

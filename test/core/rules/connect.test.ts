@@ -141,6 +141,48 @@ describe("CONNACK", () => {
     expect(world.sessions.size).toBe(0);
   });
 
+  test.each([
+    ["level 6", "10 ( 'MQTT' 06 02 0000 ( ) 'c' )", ["2003008400"]],
+    ["level 3 with the name of 3.1.1", "10 ( 'MQTT' 03 02 0000 'c' )", ["20020001"]],
+    ["level 132, of a bridge", "10 ( 'MQTT' 84 02 0000 'c' )", ["20020001"]],
+    ["level 4 with the name of 3.1", "10 ( 'MQIsdp' 04 02 0000 'c' )", ["20020001"]],
+    ["another name", "10 ( 'AMQP' 04 02 0000 'c' )", []],
+    ["a name in lower case", "10 ( 'mqtt' 05 02 0000 ( ) 'c' )", []],
+  ])(
+    "[MQTT-3.1.2-1] [MQTT-3.1.2-2] %s is told so in a form that it reads, if there is one, and closed",
+    (_what, notation, answers) => {
+      const world = new World();
+      const client = world.client("client", 4);
+      const sent: string[] = [];
+      client.deliver = (bytes) => sent.push(Buffer.from(bytes).toString("hex"));
+      client.raw(packet(notation));
+      world.settle();
+      expect(sent).toEqual(answers);
+      expect(client.closed).toBeDefined();
+    },
+  );
+
+  test.each([
+    ["a wildcard", "w/#", 0x90],
+    ["129 levels", Array(129).fill("w").join("/"), 0x90],
+    ["the server's own name", "$SYS/w", 0x87],
+  ])(
+    "[MQTT-3.1.4-2] a will with %s for its topic is refused in 5.0, and in 3.1.1 as far as there is a code",
+    (_what, topic, reason) => {
+      for (const version of [4, 5] as const) {
+        const world = new World();
+        const client = world.client("client", version);
+        const sent = wire(client);
+        const properties = version === 5 ? "( )" : "";
+        client.raw(packet(`10 ( 'MQTT' 0${version} 06 0000 ${properties} 'c' ${properties} '${topic}' [ ] )`));
+        world.settle();
+        const old = reason === 0x87 ? ["20020005"] : [];
+        expect(sent).toEqual(version === 5 ? [`200300${reason.toString(16)}00`] : old);
+        expect(client.closed).toBeDefined();
+      }
+    },
+  );
+
   test("[MQTT-4.13.2-1] a refusal closes also where it cannot be sent", () => {
     const world = new World();
     const client = world.connected("client", {
