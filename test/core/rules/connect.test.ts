@@ -223,6 +223,44 @@ describe("CONNACK", () => {
   });
 });
 
+/** Ends of a connection that the server chooses, each with what brings it about. */
+const ENDS: [string, (world: World, client: Client) => void][] = [
+  ["the keep alive", (world) => world.advance(16_000)],
+  ["a protocol error", (_, client) => client.raw(packet("d0 ( )"))],
+  ["a malformed packet", (_, client) => client.raw(packet("c0 ( 00 )"))],
+  ["a packet that is too large", (_, client) => client.raw(packet("30 ffffff7f"))],
+  ["a text frame", (_, client) => client.driver.textFrame()],
+  ["a takeover", (world) => void world.connected("client")],
+];
+
+test.each(ENDS.flatMap(([what, end]) => ([3, 4, 5] as const).map((version) => [what, version, end] as const)))(
+  "[MQTT-3.1.2-8] an end that the server chooses, by %s, brings the will of version %i",
+  (_what, version, end) => {
+    const world = new World();
+    const watcher = world.connected("watcher");
+    watcher.subscribe("will");
+    world.settle();
+    const client = world.connected("client", { will, keepalive: 10 }, version);
+    end(world, client);
+    world.advance(3_000);
+    expect(client.closed).toBeDefined();
+    expect(watcher.payloads).toEqual(["gone"]);
+  },
+);
+
+test("[MQTT-1.5.4-1] control characters are taken in client ids, user names and will topics, as in topics", () => {
+  const world = new World();
+  const watcher = world.connected("watcher");
+  watcher.subscribe("w\u0001\u009f", 1);
+  world.settle();
+  const options = { username: "u\u0007", will: { ...will, topic: "w\u0001\u009f" } };
+  const client = world.connected("c\u0001\u007f", options);
+  expect(client.last("connack")!.reasonCode).toBe(0);
+  client.cut();
+  world.advance(3_000);
+  expect(watcher.payloads).toEqual(["gone"]);
+});
+
 describe("a will", () => {
   /** Lets a client with this will vanish, and answers what a later subscriber and an earlier one get. */
   function left(options: object): { live: Client; later: Client } {

@@ -350,3 +350,32 @@ test("[MQTT-4.7.3-4] topics and filters are matched as they are: no Unicode form
   const got = client.all("publish").map(({ topic, payload }) => `${topic} = ${payload!.toString()}`);
   expect(got.toSorted()).toEqual(names.map((name) => `${name} = ${name}`).toSorted());
 });
+
+test("[MQTT-2.2.2-1] what was published before MQTT 5 comes to a client of 5.0 without properties", () => {
+  const world = new World();
+  const client = world.connected("client");
+  client.subscribe("t", 0);
+  world.settle();
+  const sent = wire(client);
+  world.connected("old", {}, 4).publish("t", "x", { qos: 1 });
+  world.settle();
+  expect(sent).toEqual([hex("30 ( 't' ( ) 78 )")]);
+});
+
+test("[MQTT §3.3.1.3] a session that goes on, or is taken over, is not sent again what is retained", () => {
+  const world = new World();
+  world.connected("publisher").publish("t", "kept", { qos: 1, retain: true });
+  world.settle();
+  const first = world.connected("client", KEEPING);
+  first.subscribe("#", 1);
+  world.settle();
+  expect(first.payloads).toEqual(["kept"]);
+  const over = world.connected("client", KEEPING);
+  expect(over.last("connack")!.sessionPresent).toBe(true);
+  leave(over);
+  const again = world.connected("client", KEEPING);
+  // Retain Handling 1: the subscription is there already.
+  again.subscribe([{ topic: "#", qos: 1, rh: 1 }]);
+  world.advance(10_000);
+  expect([...over.payloads, ...again.payloads]).toEqual([]);
+});
