@@ -379,3 +379,78 @@ test("[MQTT §3.3.1.3] a session that goes on, or is taken over, is not sent aga
   world.advance(10_000);
   expect([...over.payloads, ...again.payloads]).toEqual([]);
 });
+
+test.each([
+  [2, 1],
+  [2, 0],
+  [1, 2],
+  [1, 0],
+  [0, 2],
+  [0, 1],
+])(
+  "[MQTT-3.3.1-5] of what is retained at QoS %i and then at %i the last one stays, in a session that begins or goes on",
+  (qos, next) => {
+    for (const resumed of [false, true]) {
+      const world = new World({ shards: 2, delayMs: 5 });
+      let publisher = world.connected("publisher", KEEPING);
+      if (resumed) {
+        publisher.publish("t", "before", { qos: 2 });
+        world.settle();
+        publisher.cut();
+        world.advance(3_000);
+        publisher = world.client("publisher");
+        publisher.connect(KEEPING);
+      }
+      publisher.publish("t", "first", { qos, retain: true });
+      publisher.publish("t", "last", { qos: next, retain: true });
+      world.advance(5_000);
+      const client = world.connected("client");
+      client.subscribe("t", 2);
+      world.advance(1_000);
+      expect(client.all("publish").map(({ payload, qos: got }) => `${payload!.toString()} ${got}`)).toEqual([
+        `last ${next}`,
+      ]);
+    }
+  },
+);
+
+test.each([0, 1])(
+  "[MQTT-4.6.0-5] what is published at QoS %i behind a QoS 2 message that waits keeps its order, retained or not",
+  (qos) => {
+    for (const resumed of [false, true]) {
+      const world = new World({ shards: 2, delayMs: 5 });
+      const client = world.connected("client");
+      client.subscribe("#", 2);
+      let publisher = world.connected("publisher", KEEPING);
+      if (resumed) {
+        publisher.publish("t", "before", { qos: 2 });
+        world.settle();
+        publisher.cut();
+        world.advance(3_000);
+        publisher = world.client("publisher");
+        publisher.connect(KEEPING);
+      }
+      publisher.publish("t", "QoS 2", { qos: 2 });
+      for (let i = 0; i < 6; i++) publisher.publish("t", `${i}`, { qos, retain: i % 2 === 0 });
+      world.advance(5_000);
+      expect(client.payloads.filter((payload) => payload.length === 1)).toEqual(["0", "1", "2", "3", "4", "5"]);
+    }
+  },
+);
+
+test("links: QoS 0 behind a QoS 2 message that waits for the session object is bounded, and what is over it is dropped", () => {
+  const world = new World({ shards: 1, limits: { linkBacklogBytesMax: 5_000 } });
+  const client = world.connected("client");
+  client.subscribe("t", 2);
+  const publisher = world.connected("publisher", KEEPING);
+  world.link(publisher, "session").up.held = true;
+  publisher.publish("t", "first", { qos: 2 });
+  for (let i = 0; i < 20; i++) publisher.publish("t", `${i}`.padEnd(1_000), { retain: true });
+  publisher.publish("t", "last", { qos: 1 });
+  world.settle();
+  expect(client.payloads).toEqual([]);
+  world.link(publisher, "session").up.held = false;
+  world.settle();
+  expect(client.payloads.map((payload) => payload.trim())).toEqual(["first", "0", "1", "2", "3", "last"]);
+  expect(publisher.closed).toBeUndefined();
+});
