@@ -135,7 +135,7 @@ describe("filters", () => {
 });
 
 describe("$SYS, the server's own topics [§4.7.2]", () => {
-  test("take no message of a client: 0x87 in MQTT 5, an acknowledgement in 3.1.1 [MQTT-3.3.5-2]", async () => {
+  test("take no message of a client: 0x87 in MQTT 5, an acknowledgement in 3.1.1 [v3 MQTT-3.3.5-2]", async () => {
     const fence = scope();
     const client = await Client.connected(use.broker);
     await client.subscribe([{ topic: "$SYS/#" }, { topic: fence }]);

@@ -60,7 +60,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     },
   );
 
-  test("a thousand packets in one frame are answered in their order [MQTT-4.6.0-5]", async () => {
+  test("a thousand packets in one frame are answered in their order [MQTT-4.2-1], [MQTT-4.6.0-5]", async () => {
     const topic = scope();
     const client = await Client.connected(use.broker, transport, 4);
     await client.subscribe(topic);

@@ -23,7 +23,7 @@ function found(tree: SubscriptionTree<string, string>, topic: string): string[] 
   return visits.sort();
 }
 
-describe("a topic is matched", () => {
+describe("a topic is matched [MQTT-3.3.2-3]", () => {
   test.each<[filter: string, matching: string[], others: string[]]>([
     [
       "sport/tennis/player1/#",

@@ -3,6 +3,7 @@ import {
   connectVersionHint,
   decodeConnect,
   decodeSubscribe,
+  encodeAuth,
   encodeConnack,
   encodeSuback,
   type Connack,
@@ -88,6 +89,11 @@ describe("what is decoded", () => {
 });
 
 describe("what is encoded", () => {
+  it("[MQTT-3.15.2-2] [MQTT-3.15.2-3] AUTH is its method and its data, with nothing that could be left out", () => {
+    const auth = encodeAuth({ reason: Reason.ContinueAuthentication, method: "m", data: Uint8Array.of(9) });
+    expect(hex(auth)).toBe(hex(packet("f0 ( 18 ( 15 'm' 16 [ 09 ] ) )")));
+  });
+
   it("[MQTT-3.8.4-6] a SUBACK holds any number of codes", () => {
     const codes = Array.from({ length: 300 }, (_, index) => index % 3);
     expect(hex(encodeSuback(1, codes, 4))).toBe(hex(packet(`90 ( 0001 ${codes.map((code) => `0${code}`).join("")} )`)));

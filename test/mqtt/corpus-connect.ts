@@ -173,7 +173,7 @@ export function connectCases(): InboundCase[] {
     refuse(4, "§2.1.4", "nothing at all", "10 ( )", "MalformedPacket"),
     refuse(4, "§2.1.4", "an end inside the name", '10 ( 0004 "MQ" )', "MalformedPacket"),
     refuse(4, "§2.1.4", "an end before the keep alive", "10 ( 'MQTT' 04 02 00 )", "MalformedPacket"),
-    refuse(4, "§2.1.4", "no client id", "10 ( 'MQTT' 04 02 0000 )", "MalformedPacket"),
+    refuse(4, "MQTT-3.1.3-3", "no client id", "10 ( 'MQTT' 04 02 0000 )", "MalformedPacket"),
     refuse(4, "§2.1.4", "a byte too many", "10 ( 'MQTT' 04 02 0000 'c' 00 )", "MalformedPacket"),
     refuse(4, "MQTT-3.1.2-16", "a user name without its flag", "10 ( 'MQTT' 04 02 0000 'c' 'u' )", "MalformedPacket"),
     refuse(4, "MQTT-3.1.2-17", "the flag without a user name", "10 ( 'MQTT' 04 82 0000 'c' )", "MalformedPacket"),

@@ -152,7 +152,7 @@ export function outboundCases(): OutboundCase[] {
   });
   send(
     3,
-    "MQTT-3.3.1-8",
+    "v3 MQTT-3.3.1-8",
     "PUBLISH, retained, empty",
     publish({ version: 3, retain: true, payload: EMPTY }),
     "31 ( 'a/b' )",

@@ -58,6 +58,8 @@ export function subscribeCases(): InboundCase[] {
     refuse(4, "§2.1.4", "a second filter that overruns the packet", "82 ( 0001 'a' 00 0005 61 )", "MalformedPacket"),
     refuse(4, "§2.1.4", "one byte behind the last filter", "82 ( 0001 'a' 00 00 )", "MalformedPacket"),
     refuse(4, "MQTT-3.8.3-1", "a filter that is not UTF-8", "82 ( 0001 [ c1bf ] 00 )", "MalformedPacket"),
+    refuse(4, "MQTT-1.5.4-2", "U+0000 in a filter", "82 ( 0001 [ 6100 ] 00 )", "MalformedPacket"),
+    refuse(5, "MQTT-1.5.7-1", "a user property cut off", "82 ( 0001 ( 26 'k' ) 'a' 00 )", "MalformedPacket"),
     refuse(4, "v3 MQTT-3.8.3-4", "QoS 3", "82 ( 0001 'a' 03 )", "MalformedPacket"),
     refuse(4, "v3 MQTT-3.8.3-4", "an option of 5.0 in 3.1.1", "82 ( 0001 'a' 04 )", "MalformedPacket"),
     refuse(5, "MQTT-3.8.3-5", "QoS 3", "82 ( 0001 ( ) 'a' 03 )", "MalformedPacket"),
@@ -80,6 +82,9 @@ export function subscribeCases(): InboundCase[] {
     accept(4, "MQTT-3.10.4-6", "three filters in order", "a2 ( 0002 'b' 'a' 'b' )", { filters: ["b", "a", "b"] }),
     accept(5, "MQTT-3.10.4-1", "a shared subscription", "a2 ( 0003 ( ) '$share/g/a' )", { filters: ["$share/g/a"] }),
     accept(5, "§3.10.2.1.2", "user properties", "a2 ( 0003 ( 26 'k' 'v' ) 'a' )", { filters: ["a"] }),
+    accept(5, "MQTT-3.10.4-5", "filters that nobody can have subscribed", "a2 ( 0003 ( ) '' 'a#' )", {
+      filters: ["", "a#"],
+    }),
     refuse(4, "MQTT-3.10.1-1", "flags 0000", "a0 ( 0001 'a' )", "MalformedPacket"),
     refuse(4, "MQTT-2.2.1-3", "packet identifier 0", "a2 ( 0000 'a' )", "ProtocolError"),
     refuse(4, "MQTT-3.10.3-2", "no filter", "a2 ( 0001 )", "ProtocolError"),

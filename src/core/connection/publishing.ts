@@ -53,7 +53,9 @@ export class Publishing {
   readonly #unanswered = new Map<number, number>();
   /** Packet ids of QoS 2 that the client has not released, with the shards that took them. */
   readonly #received = new Map<number, Set<number>>();
-  /** QoS 2 packets that wait for {@link PublishingHost.resumed}. */
+  /** What waits for {@link PublishingHost.use}, by shard: QoS 2, and what may not overtake it. */
+  readonly #asking = new Map<number, { messages: number; bytes: number }>();
+  /** QoS 2 packets that wait for {@link PublishingHost.resumed}, and what may not overtake them. */
   #waiting: ((now: number) => void)[] = [];
   #waitingBytes = 0;
   /** Those that it has released and its shard has not. */
@@ -73,10 +75,10 @@ export class Publishing {
     }
     const topic = this.#aliases.resolve(packet.topic, packet.alias);
     const bytes = packet.payload.length + packet.properties.length;
-    // QoS 1 waits only behind QoS 2, so that the last of them is the one that is retained.
-    const waits = packet.qos === 2 || (packet.qos === 1 && this.#waiting.length > 0);
-    if (waits && this.#waits) this.#wait(bytes, (later) => this.#publish(topic, packet, later));
-    else this.#publish(topic, packet, now);
+    // Others wait only behind QoS 2, so that the last of them is the one that is retained [MQTT-3.3.1-5].
+    if (this.#waiting.length === 0 && (packet.qos < 2 || !this.#waits)) this.#publish(topic, packet, now);
+    else if (packet.qos === 0 && this.#isFull(bytes)) this.dropped += 1;
+    else this.#wait(bytes, (later) => this.#publish(topic, packet, later));
   }
 
   #publish(topic: string, packet: Publish, now: number): void {
@@ -100,15 +102,35 @@ export class Publishing {
       payload: packet.payload,
     };
     const bytes = route.topicUtf8.length + packet.properties.length + packet.payload.length;
-    if (packet.qos === 0) {
-      if (link.backlogBytes + bytes > this.#host.limits.linkBacklogBytesMax) this.dropped += 1;
-      else link.publish(0, body);
+    const ahead = this.#asking.size > 0 ? this.#asking.get(route.shard) : undefined;
+    if (packet.qos > 0) {
+      this.#own(packet.packetId, bytes);
+    } else if (
+      link.backlogBytes + (ahead?.bytes ?? 0) + bytes > this.#host.limits.linkBacklogBytesMax ||
+      (ahead?.messages ?? 0) >= UNRELEASED_MAX
+    ) {
+      this.dropped += 1;
       return;
     }
-    this.#own(packet.packetId, bytes);
-    if (packet.qos === 1 || this.#host.uses(route.shard)) link.publish(packet.packetId, body);
-    else
-      this.#host.use(route.shard, now, (later) => this.#host.link(route.shard, later).publish(packet.packetId, body));
+    if (ahead || (packet.qos === 2 && !this.#host.uses(route.shard))) {
+      this.#ask(route.shard, bytes, now, (later) => this.#host.link(route.shard, later).publish(packet.packetId, body));
+    } else {
+      link.publish(packet.packetId, body);
+    }
+  }
+
+  /** Goes on when the session object knows that the shard holds state of the session, behind what already waits for it. */
+  #ask(shard: number, bytes: number, now: number, goOn: (now: number) => void): void {
+    const asking = this.#asking.get(shard) ?? { messages: 0, bytes: 0 };
+    this.#asking.set(shard, asking);
+    asking.messages += 1;
+    asking.bytes += bytes;
+    this.#host.use(shard, now, (later) => {
+      asking.messages -= 1;
+      asking.bytes -= bytes;
+      if (asking.messages === 0) this.#asking.delete(shard);
+      goOn(later);
+    });
   }
 
   /** A shard holds packet ids that the client has not released since an earlier connection. */
@@ -163,7 +185,7 @@ export class Publishing {
     this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
     this.#unanswered.delete(packetId);
     if (reason >= 0x80 && this.#version < 5) {
-      // 3.1.1 has no way to say no to one PUBLISH [MQTT-3.3.5-2].
+      // 3.1.1 has no way to say no to one PUBLISH [v3 MQTT-3.3.5-2].
       throw new MqttError(reason, "the message was refused");
     }
     if (qos === 2 && reason < 0x80) this.#take(packetId, link.shard);
@@ -181,12 +203,16 @@ export class Publishing {
     return !this.#host.resumed || this.#waiting.length > 0;
   }
 
+  #isFull(bytes: number): boolean {
+    return this.#waiting.length >= UNRELEASED_MAX || this.#waitingBytes + bytes > this.#host.limits.unansweredBytesMax;
+  }
+
   #wait(bytes: number, go: (now: number) => void): void {
-    this.#waitingBytes += bytes;
-    if (this.#waiting.length >= UNRELEASED_MAX || this.#waitingBytes > this.#host.limits.unansweredBytesMax) {
+    if (this.#isFull(bytes)) {
       throw new MqttError(Reason.QuotaExceeded, "too much before the session is resumed");
     }
     this.#waiting.push(go);
+    this.#waitingBytes += bytes;
   }
 
   /**

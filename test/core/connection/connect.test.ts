@@ -151,10 +151,15 @@ describe("who may connect", () => {
     expect(client.received).toMatchObject([{ cmd: "connack", reasonCode: 0x8c }]);
   });
 
-  test("[MQTT §3.1.3.3] a will for the server's own topics is refused with 0x87", () => {
+  test("[MQTT-3.1.4-2] [MQTT §3.1.3.3] a will for the server's own topics is refused with 0x87, and never published", () => {
     const world = new World();
+    const watcher = world.connected("watcher");
+    watcher.subscribe("$SYS/#");
     const client = world.connected("client", { will: { ...will, topic: "$SYS/x" } });
     expect(client.received).toMatchObject([{ cmd: "connack", reasonCode: 0x87 }]);
+    expect(client.closed).toBeDefined();
+    world.advance(60_000);
+    expect(watcher.payloads).toEqual([]);
   });
 
   test("[MQTT-3.1.4-6] what follows a refused CONNECT is discarded", () => {

@@ -3,7 +3,7 @@ import { effectiveKeepAlive } from "../../../src/core/connection/keepalive.ts";
 import { World } from "../../support/world.ts";
 
 describe("keep alive", () => {
-  test("[MQTT-3.1.2-22] a client is closed after one and a half times its silence, to the millisecond", () => {
+  test("[MQTT-3.1.2-22] [MQTT-3.2.2-22] a client is closed after one and a half times its silence, to the millisecond", () => {
     const world = new World({ delayMs: 0 });
     const client = world.client("client");
     client.connect({ keepalive: 10 });
@@ -51,7 +51,7 @@ describe("keep alive", () => {
     expect(client.closed).toBeUndefined();
   });
 
-  test("[MQTT-3.2.2-21] the server's keep alive is the one that counts", () => {
+  test("[MQTT-3.1.2-21] [MQTT-3.2.2-21] the server's keep alive is the one that counts", () => {
     const world = new World({ delayMs: 0, settings: { keepAliveSecondsMax: 10 } });
     const client = world.client("client");
     client.connect({ keepalive: 0 });

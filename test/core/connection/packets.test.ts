@@ -54,7 +54,7 @@ describe("what a client may not send", () => {
     expect(reason(client)).toBe(0x81);
   });
 
-  test("[MQTT §2.1.4] a packet above the maximum is 0x95 before its body comes", () => {
+  test("[MQTT-3.2.2-15] [MQTT §2.1.4] a packet above the maximum is 0x95 before its body comes", () => {
     const { world, client } = connected({ limits: { packetBytesMax: 1_000 } });
     client.raw(Uint8Array.of(0x30, 0xe8, 0x07));
     world.settle();

@@ -292,7 +292,7 @@ describe("QoS 2 from a client", () => {
   });
 
   test.each([3, 4] as const)(
-    "[MQTT-3.3.5-2] version %i: the server's own topic goes through the whole exchange",
+    "[v3 MQTT-3.3.5-2] version %i: the server's own topic goes through the whole exchange",
     (version) => {
       const { world, client, watcher } = publishing(version);
       client.publish("$SYS/x", "x", { qos: 2, messageId: 7 });

@@ -51,7 +51,7 @@ describe.each([3, 4, 5] as const)("a session of version %i", (version) => {
     expect(again.payloads.toSorted()).toEqual(wanted.toSorted());
   });
 
-  test("[MQTT-4.4.0-1] is sent again what it has not acknowledged, and nothing while its connection lives", () => {
+  test("[MQTT-4.4.0-1] [v3 MQTT-4.4.0-1] is sent again what it has not acknowledged, and nothing while its connection lives", () => {
     const { world, device, publisher, all } = scene(version);
     device.acknowledges = false;
     for (const topic of all) publisher.publish(topic, topic, { qos: 1 });

@@ -32,7 +32,7 @@ describe("SUBSCRIBE", () => {
     expect(world.shards.filter(({ core }) => core)).toHaveLength(1);
   });
 
-  test("[MQTT-3.8.4-6] there is a code for every filter, in order, and every QoS is granted", () => {
+  test("[MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1] there is a code for every filter, in order, and every QoS is granted", () => {
     const { world, client } = connected();
     client.subscribe([
       { topic: "a", qos: 0 },

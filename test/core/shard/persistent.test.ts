@@ -108,7 +108,7 @@ describe.each(RESTARTS)("a shard %s", (_what, restart) => {
     ]);
   });
 
-  test("[MQTT-4.4.0-1] sends again what was not acknowledged, before anything new: DUP, the same ids, the same order", () => {
+  test("[MQTT-4.4.0-1] [MQTT-4.6.0-1] sends again what was not acknowledged, before anything new: DUP, the same ids, the same order", () => {
     const r = rig();
     for (let i = 0; i < 4; i++) publish(r, `${i}`, i % 2 ? 2 : 1);
     const sent = r.delivered(2);
