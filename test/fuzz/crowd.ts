@@ -93,6 +93,7 @@ class Crowd {
             client.driver.bytes(copy);
           });
         }
+        this.#world.push(client.up, () => judge.offends(step.offence));
         return;
       }
       case "text": {
@@ -158,8 +159,9 @@ class Crowd {
       if (!counts.has(payload)) throw new Find(`the witness did not get message ${payload} of ${this.#sent.length}`);
     }
     for (const message of this.#subscriber.all("publish")) {
-      const times = counts.get(message.payload!.toString())!;
-      if (message.qos === 2 && times > 1) throw new Find(`the witness got message ${message.payload} ${times} times`);
+      const payload = message.payload!.toString();
+      const times = counts.get(payload)!;
+      if (message.qos === 2 && times > 1) throw new Find(`the witness got message ${payload} ${times} times`);
     }
     const answered = this.#publisher.acknowledged.length + this.#publisher.completed.length;
     if (answered !== this.#sent.length) throw new Find(`the witness has ${answered} of ${this.#sent.length} answers`);

@@ -89,6 +89,11 @@ export class Judge {
     }
   }
 
+  /** What it has just sent whole ends its connection, as who made it knows. */
+  offends(offence: string | undefined): void {
+    if (!this.left) this.doomed ??= offence;
+  }
+
   #sent(): void {
     const frame = this.#up;
     if (!this.#connect) {

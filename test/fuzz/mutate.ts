@@ -27,7 +27,7 @@ export const OFFENCES: Record<string, Mutator> = {
     assemble({
       first: 0x10,
       parts: [
-        { kind: "string", bytes: [..."MQTT"].map((letter) => letter.charCodeAt(0)) },
+        { kind: "string", bytes: [0x4d, 0x51, 0x54, 0x54] },
         { kind: "fixed", bytes: [version === 3 ? 4 : version, 2, 0, 0] },
         ...(version === 5 ? [{ kind: "properties" as const, items: [] }] : []),
         { kind: "string", bytes: [0x78] },

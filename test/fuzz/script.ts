@@ -12,7 +12,7 @@ export interface BytesStep {
   readonly client: number;
   readonly packets: readonly Uint8Array[];
   readonly cuts: readonly number[];
-  /** The last packet must end its connection, for this reason. */
+  /** The last packet ends its connection for certain, whatever the codec thinks of it, and for this reason. */
   readonly offence?: string | undefined;
 }
 
@@ -43,6 +43,8 @@ export interface Habits {
 interface Sender {
   version: Version;
   connected: boolean;
+  /** Nothing that it has sent was broken, so that every packet begins where it seems to. */
+  clean: boolean;
   /** Of its packets. */
   readonly mutated: number;
   readonly offending: number;
@@ -76,7 +78,13 @@ export function script(seed: number, habits: Habits): Script {
 
 function newSender(random: Random): Sender {
   const mutated = random.of([0, 0.02, 0.1, 0.5]);
-  return { version: random.of([3, 4, 5, 5, 5]), connected: false, mutated, offending: random.of([0, 0.02, 0.05]) };
+  return {
+    version: random.of([3, 4, 5, 5, 5]),
+    connected: false,
+    clean: true,
+    mutated,
+    offending: random.of([0, 0.02, 0.05]),
+  };
 }
 
 function bytes(client: number, sender: Sender, random: Random): BytesStep {
@@ -87,7 +95,10 @@ function bytes(client: number, sender: Sender, random: Random): BytesStep {
     const draft = connect(random, sender.version);
     // Most of them get in, or nothing behind this would be tried.
     if (random.chance(0.9)) packets.push(assemble(draft));
-    else if (random.chance(0.8)) packets.push(mutate(draft, packet(random, sender.version), random));
+    else if (random.chance(0.8)) {
+      sender.clean = false;
+      packets.push(mutate(draft, packet(random, sender.version), random));
+    }
   }
   for (let left = random.of([1, 1, 1, 2, 4]); left > 0 && offence === undefined; left--) {
     const draft = packet(random, sender.version);
@@ -97,13 +108,14 @@ function bytes(client: number, sender: Sender, random: Random): BytesStep {
       if (offended) packets.push(offended.bytes);
       offence = offended?.what;
     } else if (die < sender.offending + sender.mutated) {
+      sender.clean = false;
       packets.push(mutate(draft, packet(random, sender.version), random));
     } else packets.push(assemble(draft));
   }
   let length = 0;
   for (const one of packets) length += one.length;
   const cuts = length > 1 && random.chance(0.3) ? cutsOf(length, random) : [];
-  return { type: "bytes", client, packets, cuts, offence };
+  return { type: "bytes", client, packets, cuts, ...(sender.clean && { offence }) };
 }
 
 function cutsOf(length: number, random: Random): number[] {

@@ -122,7 +122,7 @@ class Solo {
           this.#do(connection.bytes(chunk, this.#now), chunk.length);
           if (this.#random.chance(0.2)) this.#let(this.#haste);
         }
-        return;
+        return this.judge.offends(step.offence);
       case "text":
         this.judge.doomed ??= "a text frame";
         return this.#do(connection.textFrame(this.#now));
