@@ -95,9 +95,9 @@ function bytes(client: number, sender: Sender, random: Random): BytesStep {
     const draft = connect(random, sender.version);
     // Most of them get in, or nothing behind this would be tried.
     if (random.chance(0.9)) packets.push(assemble(draft));
-    else if (random.chance(0.8)) {
+    else {
       sender.clean = false;
-      packets.push(mutate(draft, packet(random, sender.version), random));
+      if (random.chance(0.8)) packets.push(mutate(draft, packet(random, sender.version), random));
     }
   }
   for (let left = random.of([1, 1, 1, 2, 4]); left > 0 && offence === undefined; left--) {
