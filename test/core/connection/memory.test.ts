@@ -5,7 +5,18 @@
 import { expect, test } from "vitest";
 import { Reason } from "../../../src/mqtt/reason.ts";
 import { packet } from "../../mqtt/notation.ts";
+import type { Client } from "../../support/client.ts";
 import { World } from "../../support/world.ts";
+
+const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+
+/** A client whose packets arrive at once, and a world in which nobody answers it any more. */
+function silenced(): { world: World; client: Client } {
+  const world = new World({ shards: 1 });
+  const client = world.connected("client");
+  client.driver.barred.add(0);
+  return { world, client };
+}
 
 test("[§4.13] chunks of one byte before CONNACK count as what they cost, not as one byte", () => {
   const world = new World({ shards: 1 });
@@ -19,4 +30,20 @@ test("[§4.13] chunks of one byte before CONNACK count as what they cost, not as
   }
   expect(client.driver.reports).toMatchObject([{ reason: Reason.QuotaExceeded }]);
   expect(chunks).toBeLessThan(10_000);
+});
+
+test("[MQTT-4.3.1-1] small QoS 0 messages for a shard that is away count as what they cost", () => {
+  const { world, client } = silenced();
+  const thousand = join(...Array.from({ length: 1000 }, () => packet("30 ( 't' ( ) )")));
+  for (let count = 0; count < 100; count++) client.driver.bytes(thousand.slice());
+  expect(client.driver.connection.congested).toBe(true);
+  const watcher = world.connected("watcher");
+  watcher.subscribe("t", 0);
+  world.advance(1_000);
+  client.driver.barred.clear();
+  world.advance(10_000);
+  // The link's four MiB are not 100,000 messages.
+  expect(watcher.payloads.length).toBeGreaterThan(10_000);
+  expect(watcher.payloads.length).toBeLessThan(30_000);
+  expect(client.closed).toBeUndefined();
 });
