@@ -9,6 +9,9 @@
 import { EMPTY, PacketType, type ProtocolVersion } from "./packet.ts";
 import { MqttError, Reason } from "./reason.ts";
 
+/** What V8 spends on a small typed array and its buffer, measured and rounded up. */
+const CHUNK_BYTES = 256;
+
 export class FrameReader {
   // The current packet: valid after next() returned true and until the next call of push or next.
   bytes: Uint8Array = EMPTY;
@@ -68,6 +71,11 @@ export class FrameReader {
   /** The first byte of a packet whose end has not arrived; known after next() returned false. */
   get incompleteFirstByte(): number | undefined {
     return this.#partialBytes > 0 ? this.#partial[0] : undefined;
+  }
+
+  /** What {@link bufferedBytes} costs: each chunk that waits is an object and a buffer of its own, however little is in it. */
+  get heldBytes(): number {
+    return this.bufferedBytes + (this.#waiting.length - this.#waitingFrom) * CHUNK_BYTES;
   }
 
   /** What has arrived and was not handed out. */

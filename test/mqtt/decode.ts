@@ -8,19 +8,19 @@ import {
   decodeUnsubscribe,
 } from "../../src/mqtt/codec.ts";
 import { checkFixedHeader, FrameReader, readPingreq } from "../../src/mqtt/frame.ts";
-import { PacketType, type Frame, type ProtocolVersion } from "../../src/mqtt/packet.ts";
+import { PacketType, type ConnectLimits, type Frame, type ProtocolVersion } from "../../src/mqtt/packet.ts";
 import { readPublish } from "../../src/mqtt/publish.ts";
 import { limits } from "./corpus-case.ts";
 
 export const packetBytesMax = 69_632;
 
-export function decode(frame: Frame, version: ProtocolVersion): unknown {
+export function decode(frame: Frame, version: ProtocolVersion, within: ConnectLimits = limits): unknown {
   checkFixedHeader(frame.type, frame.flags, frame.type === PacketType.CONNECT ? undefined : version);
   switch (frame.type) {
     case PacketType.CONNECT:
-      return decodeConnect(frame, limits);
+      return decodeConnect(frame, within);
     case PacketType.PUBLISH:
-      return readPublish(frame, version, limits);
+      return readPublish(frame, version, within);
     case PacketType.PUBACK:
     case PacketType.PUBREC:
     case PacketType.PUBREL:

@@ -139,7 +139,7 @@ export class Connection {
   /** True while some shard takes less than this client sends: a transport that can should read no further. */
   get congested(): boolean {
     if (this.#phase === "leaving" || this.#phase === "done") return false;
-    if (this.#phase === "joining") return this.#reader.bufferedBytes > this.limits.packetBytesMax;
+    if (this.#phase === "joining") return this.#reader.heldBytes > this.limits.packetBytesMax;
     return this.#shards !== undefined && this.#shards.backlogBytes > this.limits.linkBacklogBytesMax / 4;
   }
 
@@ -167,7 +167,7 @@ export class Connection {
     if (this.#phase !== "leaving" && this.#phase !== "done") {
       this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
-      if (this.#phase === "joining" && this.#reader.bufferedBytes > 2 * this.limits.packetBytesMax) {
+      if (this.#phase === "joining" && this.#reader.heldBytes > 2 * this.limits.packetBytesMax) {
         this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
       }
       this.#consume(now);

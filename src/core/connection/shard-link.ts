@@ -37,6 +37,9 @@ export type ShardRequest =
   | { readonly type: "subscribe"; readonly subscriptions: readonly SubscriptionRecord[] }
   | { readonly type: "unsubscribe"; readonly filters: readonly string[] };
 
+/** What a message costs that waits for its link, beside its bytes; measured and rounded up. */
+const PARKED_BYTES = 160;
+
 interface InOrder<T> {
   readonly order: number;
   readonly what: T;
@@ -170,7 +173,7 @@ export class ShardLink {
       records.writePublish(this.batch.records, packetId, body);
     } else if (body.qos === 0) {
       this.#parked.push(this.#inOrder(body));
-      this.#parkedBytes += body.topicUtf8.length + body.properties.length + body.payload.length;
+      this.#parkedBytes += PARKED_BYTES + body.topicUtf8.length + body.properties.length + body.payload.length;
     }
   }
 

@@ -117,7 +117,7 @@ export class ShardLinks {
         link.batch.taken(now);
         return true;
       case records.Kind.Echo:
-        records.writeEchoed(link.batch.records);
+        if (!this.#leaving) records.writeEchoed(link.batch.records);
         return true;
       case records.Kind.Scanned:
         link.scanned(record.number, record.after);
@@ -129,6 +129,7 @@ export class ShardLinks {
         this.#change(this.#window.returned(link.shard, record.count));
         return true;
       case records.Kind.Ask:
+        if (this.#leaving) return true;
         link.asked = true;
         this.#drainAt = now;
         return true;
@@ -194,7 +195,10 @@ export class ShardLinks {
     this.#down(link);
   }
 
-  /** The client is gone: takes leave of every shard, now or when its link is there. */
+  /**
+   * The client is gone: takes leave of every shard, now or when its link is there. Behind BYE nothing is written: the shard
+   * reads no more, and would not say that it has taken it.
+   */
   leave(): void {
     this.#leaving = true;
     this.#drainAt = undefined;
@@ -247,6 +251,7 @@ export class ShardLinks {
   }
 
   #change(changes: readonly WindowChange[]): void {
+    if (this.#leaving) return;
     for (const change of changes) {
       const to = this.#links.get(change.shard)!.batch.records;
       if (change.grant > 0) records.writeGrant(to, change.grant);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { FLUSH_MS } from "../../../src/core/connection/connection.ts";
+import * as records from "../../../src/link/records.ts";
 import type { Client } from "../../support/client.ts";
 import { World } from "../../support/world.ts";
 
@@ -45,6 +46,22 @@ describe("the end of a connection", () => {
     client.cut();
     world.advance(5_000);
     expect(watcher.payloads).toEqual(["gone"]);
+  });
+
+  test.each([
+    ["HUNGRY", records.Kind.Hungry],
+    ["ASK", records.Kind.Ask],
+    ["ECHO", records.Kind.Echo],
+  ])("links: %s that crosses BYE does not hold up the end", (_name, kind) => {
+    const world = new World({ shards: 2 });
+    const client = world.connected("client", { properties: { receiveMaximum: 2 } });
+    client.subscribe("#");
+    // Longer than its links count as busy, so that BYE leaves at once.
+    world.advance(100);
+    client.driver.closed();
+    client.driver.frame(world.link(client, 1), Uint8Array.of(kind));
+    world.advance(FLUSH_MS / 2);
+    expect(client.driver.done).toBe(true);
   });
 
   test("links: the session is ended when every shard has taken everything, and not before", () => {
