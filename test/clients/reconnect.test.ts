@@ -24,6 +24,14 @@ async function resubscribed(client: MqttClient): Promise<void> {
   client.off("packetreceive", listener);
 }
 
+/**
+ * PUBREL again after a PUBCOMP that was lost is answered with 0x92, which is no error then [§3.7.2.1]; MQTT.js says it
+ * is.
+ */
+function completedBefore(error: { code?: number }): void {
+  if (error.code !== 0x92) throw error;
+}
+
 describe("MQTT.js", () => {
   test.each(TRANSPORTS)("over %s subscribes again and goes on", async (transport) => {
     const topic = scope("reconnect");
@@ -56,7 +64,7 @@ describe("MQTT.js", () => {
     const publisher = await mqttJs.connect("tcp", 5, { ...session, clientId: "cut-publisher" });
     const sent: Promise<unknown>[] = [];
     for (let number = 0; number < 300; number++) {
-      sent.push(publisher.publishAsync(topic, `${number}`, { qos: 2 }));
+      sent.push(publisher.publishAsync(topic, `${number}`, { qos: 2 }).catch(completedBefore));
       if (number % 50 === 25) (number % 100 === 25 ? publisher : subscriber).stream.destroy();
       if (number % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
