@@ -31,7 +31,7 @@ const QUEUED = Array.from({ length: 6 }, (_, number) => ({
   qos: (1 + (number % 2)) as Qos,
 }));
 
-export const EXCHANGES: readonly Exchange[] = [
+const EXCHANGES: readonly Exchange[] = [
   {
     name: "QoS 0, 1 and 2, each once, in Unicode",
     async run(from, to) {

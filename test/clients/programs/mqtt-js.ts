@@ -3,9 +3,9 @@ import { type EventEmitter, once } from "node:events";
 import mqtt, { type IClientOptions, type IConnackPacket, type IPublishPacket, type MqttClient } from "mqtt";
 import { afterEach, expect } from "vitest";
 import type { Broker } from "../../../scripts/broker.ts";
-import { type Version, versionName } from "../../broker/support/client.ts";
+import { PATIENCE_MS, type Version, versionName } from "../../broker/support/client.ts";
 import type { Transport } from "../../broker/support/wire.ts";
-import { freshClientId, Inbox, PATIENCE_MS, type Program, type Qos, type Subscriber } from "./program.ts";
+import { freshClientId, Inbox, type Program, type Qos, type Subscriber } from "./program.ts";
 
 export interface MqttJs {
   program(transport: Transport, version: Version): Program;

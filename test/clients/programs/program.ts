@@ -1,10 +1,7 @@
 /** What a test asks of a client program, whoever wrote it and in whatever language. */
-import type { Version } from "../../broker/support/client.ts";
+import { PATIENCE_MS, type Version } from "../../broker/support/client.ts";
 
 export type Qos = 0 | 1 | 2;
-
-/** How long a program may take to say what it was asked for. */
-export const PATIENCE_MS = 15_000;
 
 /** A message as the receiving program hands it out. */
 export interface Message {
