@@ -8,8 +8,8 @@ const worker = readWorker("./wrangler.toml");
  * core     the rules, the codec and the links, in Node
  * objects  the objects and their SQLite, in workerd
  * broker   the whole broker over real sockets, as `npm start` runs it
- * clients  the same with clients that are not on npm (mosquitto_pub, mosquitto_sub); needs them installed
- * browser  the console in a real browser; needs chromium
+ * clients  the same with client programs that others wrote; needs mosquitto-clients and python3-paho-mqtt installed
+ * browser  the same programs and MQTT.js in a real browser, and the broker's page in it; needs chromium too
  * torture  objects aborted, storage failing, workerd killed under load, for a short while; `npm run torture` does it longer
  *
  * `npm test` runs the first three. Projects follow each other (`groupOrder`), and files with sockets too: on a small

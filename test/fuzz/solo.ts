@@ -1,4 +1,5 @@
 /** One connection and nothing around it but {@link Objects}: a script's bytes in, its effects judged. */
+import { NO_AUTHENTICATION } from "../../src/core/authentication/authentication.ts";
 import { Connection } from "../../src/core/connection/connection.ts";
 import type { Effect, LinkName } from "../../src/core/connection/effects.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits } from "../../src/core/limits.ts";
@@ -84,6 +85,7 @@ class Solo {
         settings: DEFAULT_SETTINGS,
         placement: PLACEMENT,
         tenant: "main",
+        authentication: NO_AUTHENTICATION,
         connectionId: "auto-1",
         random: () => random.next(),
         bufferedBytes: () => this.#buffered,

@@ -16,7 +16,8 @@
  * levels they took to subscribe. Limits on filters per client and on levels per filter are therefore limits on this too.
  *
  * Memory. Most nodes have few children and most filters one subscriber, so maps are made for the second entry and not
- * for the first. With 100,000 filters `devices/<n>/state` that is 270 bytes a filter instead of 600 (Node 24).
+ * for the first. With 100,000 filters `devices/<n>/state` that is 270 bytes a filter instead of 600 (Node 24). With a
+ * million that have levels and filters in common it is 129 a subscription, and a match takes some 4 µs (bench/README.md).
  */
 
 /** The one subscriber of a filter; from the second one on a `Map` takes its place. */

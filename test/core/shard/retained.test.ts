@@ -166,6 +166,33 @@ describe("retained messages", () => {
     expect(scanned.filter(Boolean)).toHaveLength(1);
   });
 
+  test("links: 10,000 of them come to #, ten at a time, in the order in which they were set, without a stop", () => {
+    const r = rig(10);
+    // Every third is set again, by which it comes after those that are set once.
+    const topics = Array.from({ length: 10_000 }, (_, i) => `${i % 7}/${i % 100}/${i}`);
+    const again = topics.filter((_, i) => i % 3 === 0);
+    for (const topic of topics) r.publish(1, kept(topic, "first"));
+    for (const topic of again) r.publish(1, kept(topic, "second"));
+    const wanted = [
+      ...topics.filter((_, i) => i % 3 !== 0).map((topic) => `${topic} first`),
+      ...again.map((topic) => `${topic} second`),
+    ];
+    r.subscribe(2, "#");
+    const got: string[] = [];
+    while (got.length < wanted.length) {
+      const came = r.delivered(2);
+      expect(came.length, `after ${got.length}`).toBeGreaterThan(0);
+      expect(came.length).toBeLessThanOrEqual(10);
+      for (const { topic, payload, retain } of came) got.push(`${topic} ${payload}${retain ? "" : " live"}`);
+      r.frame(2, (to) => {
+        for (const { packetId } of came) writeAck(to, packetId);
+        writeGrant(to, came.length);
+      });
+    }
+    expect(got).toEqual(wanted);
+    expect(r.delivered(2)).toEqual([]);
+  });
+
   test("[MQTT-3.1.2-25] one that is too large for the client is left out, and the others come", () => {
     const r = new ShardRig();
     r.hello(1, "publisher");
