@@ -154,6 +154,8 @@ export interface HelloRecord extends Fence {
   readonly mqttVersion: 3 | 4 | 5;
   /** The client's Maximum Packet Size. */
   readonly packetBytesMax: number;
+  /** The client's Topic Alias Maximum; 0: it takes none. */
+  readonly topicAliasMaximum: number;
   /** The session outlives its connections, and so does what the shard knows of it. */
   readonly persistent: boolean;
   /**
@@ -310,7 +312,7 @@ export function writeHello(to: ByteWriter, hello: Omit<HelloRecord, "kind">): vo
   to.u8(Kind.Hello).u8(hello.versionMin).u8(hello.versionMax).u16(hello.shards).u8(hello.depth);
   to.string(hello.tenant).string(hello.session);
   to.u48(hello.generation).u48(hello.epoch).u32(hello.link);
-  to.u8(hello.mqttVersion).u32(hello.packetBytesMax);
+  to.u8(hello.mqttVersion).u32(hello.packetBytesMax).u16(hello.topicAliasMaximum);
   to.u8((hello.cursor === undefined ? 0 : HELLO_CURSOR) | (hello.persistent ? HELLO_PERSISTENT : 0))
     .u48(hello.cursor ?? 0)
     .u32(hello.sharedReceived)
@@ -583,6 +585,7 @@ function readHello(from: ByteReader): HelloRecord {
     link: from.u32(),
     mqttVersion: from.u8() as 3 | 4 | 5,
     packetBytesMax: from.u32(),
+    topicAliasMaximum: from.u16(),
   };
   const flags = from.u8();
   return {

@@ -169,6 +169,8 @@ export interface OutgoingPublish {
   topic: Uint8Array;
   /** What remains of it [MQTT-3.3.2-6]. This and the next two are ignored below v5. */
   expirySeconds: number | undefined;
+  /** Topic Alias, beside a topic or in the place of one that is empty [MQTT-3.3.2-8]. */
+  topicAlias?: number | undefined;
   subscriptionIds: readonly number[];
   properties: Uint8Array;
   payload: Uint8Array;
@@ -202,6 +204,10 @@ export function writePublish(bytes: Uint8Array, at: number, p: OutgoingPublish):
       at = writeTwoBytes(bytes, at, p.expirySeconds >>> 16);
       at = writeTwoBytes(bytes, at, p.expirySeconds);
     }
+    if (p.topicAlias !== undefined) {
+      bytes[at++] = PropertyId.TopicAlias;
+      at = writeTwoBytes(bytes, at, p.topicAlias);
+    }
     for (const id of p.subscriptionIds) {
       bytes[at++] = PropertyId.SubscriptionIdentifier;
       at = writeVarint(bytes, at, id);
@@ -213,7 +219,7 @@ export function writePublish(bytes: Uint8Array, at: number, p: OutgoingPublish):
 
 function propertyLength(p: OutgoingPublish): number {
   if (p.version < 5) return 0;
-  let length = p.properties.length + (p.expirySeconds === undefined ? 0 : 5);
+  let length = p.properties.length + (p.expirySeconds === undefined ? 0 : 5) + (p.topicAlias === undefined ? 0 : 3);
   for (const id of p.subscriptionIds) length += 1 + varintLength(id);
   return length;
 }

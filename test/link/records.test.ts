@@ -58,6 +58,7 @@ const hello = {
   link: 3,
   mqttVersion: 5 as const,
   packetBytesMax: 0xffff_ffff,
+  topicAliasMaximum: 65_535,
   persistent: false,
   cursor: 2 ** 40,
   sharedReceived: 2 ** 32 - 1,

@@ -92,6 +92,7 @@ export function hello(session: string, more: Partial<HelloRecord> = {}): Omit<He
     link: 1,
     mqttVersion: 5,
     packetBytesMax: 0xffff_ffff,
+    topicAliasMaximum: 0,
     persistent: false,
     cursor: undefined,
     sharedReceived: 0,

@@ -127,6 +127,7 @@ export class ShardRig {
       link: 1,
       mqttVersion: 5 as const,
       packetBytesMax: 0xffff_ffff,
+      topicAliasMaximum: 0,
       persistent: false,
       cursor: undefined,
       sharedReceived: 0,

@@ -510,6 +510,7 @@ export class Connection {
       epoch: welcome.epoch,
       mqttVersion: connect.version,
       packetBytesMax: connect.maximumPacketSize ?? 0xffff_ffff,
+      topicAliasMaximum: connect.topicAliasMaximum ?? 0,
       persistent: welcome.persistent,
     };
     this.#shards = new ShardLinks(this, identity, Math.min(connect.receiveMaximum ?? 65_535, limits.inflightMax));

@@ -19,7 +19,16 @@ import type { LinkLife } from "./link-life.ts";
 /** What every shard is told of the connection. */
 export type Identity = Pick<
   records.HelloRecord,
-  "shards" | "depth" | "tenant" | "session" | "generation" | "epoch" | "mqttVersion" | "packetBytesMax" | "persistent"
+  | "shards"
+  | "depth"
+  | "tenant"
+  | "session"
+  | "generation"
+  | "epoch"
+  | "mqttVersion"
+  | "packetBytesMax"
+  | "topicAliasMaximum"
+  | "persistent"
 >;
 
 /** A confirmed subscription; `scan` moves as its retained messages arrive. */

@@ -9,6 +9,7 @@ import { Kind, LINK_VERSIONS, Phase, writeHello } from "../../link/records.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Placement } from "./placement.ts";
 import type { Shared, ShareGroup } from "./share-group.ts";
+import { aliasOf, type AliasSlot, slotsWithin } from "./topic-aliases.ts";
 
 /** A subscription in this shard. */
 export interface Subscription extends AttachedSubscription {
@@ -45,6 +46,11 @@ export class Attendance implements Fence {
   readonly persistent: boolean;
   readonly mqttVersion: 3 | 4 | 5;
   readonly packetBytesMax: number;
+  readonly topicAliasMaximum: number;
+  /** How many slots of the shard's topic aliases its client can be told of. */
+  readonly aliasSlots: number;
+  /** What it was told over its link: the serial of the topic in each slot. */
+  readonly aliases: (number | undefined)[] = [];
   readonly subscriptions = new Map<string, Subscription>();
   /** Deliveries not acknowledged, by packet id, in the order in which they were sent. */
   readonly inflight = new Map<number, InflightRecord>();
@@ -99,6 +105,8 @@ export class Attendance implements Fence {
     this.persistent = attending.persistent;
     this.mqttVersion = attending.mqttVersion;
     this.packetBytesMax = attending.packetBytesMax;
+    this.topicAliasMaximum = attending.topicAliasMaximum;
+    this.aliasSlots = slotsWithin(attending.topicAliasMaximum, shard, attending.shards);
     this.linkNumber = attending.link;
     this.grants = attending.grants;
     this.sharedSent = attending.sharedReceived;
@@ -144,6 +152,11 @@ export class Attendance implements Fence {
   #hold(delivery: InflightRecord): void {
     this.inflight.set(delivery.packetId, delivery);
     if (delivery.phase === Phase.Unsent) this.resends.push(delivery);
+  }
+
+  /** The alias by which its client is told of a slot. */
+  aliasOf(slot: AliasSlot): number {
+    return aliasOf(slot, this.#shard, this.#placement.shards);
   }
 
   /** A delivery is for a shared subscription. */
@@ -254,6 +267,7 @@ export class Attendance implements Fence {
       link: this.linkNumber,
       mqttVersion: this.mqttVersion,
       packetBytesMax: this.packetBytesMax,
+      topicAliasMaximum: this.topicAliasMaximum,
       persistent: this.persistent,
       cursor: this.behind ?? head,
       sharedReceived: this.sharedSent,

@@ -5,6 +5,7 @@
 
 import type { SubscriptionRecord } from "../../link/records.ts";
 import type { Arena } from "./arena.ts";
+import type { Alias } from "./topic-aliases.ts";
 import { type Message, remainingSeconds } from "../../mqtt/message.ts";
 import { publishLength, writePublish } from "../../mqtt/publish.ts";
 
@@ -40,6 +41,7 @@ export function deliveredQos(message: Message, terms: Pick<Terms, "qos">): 0 | 1
  *
  * @param arena holds the packet until the turn ends
  * @param retained the message is sent because of a SUBSCRIBE, so RETAIN is set whatever the terms say [MQTT §3.3.1.3]
+ * @param alias what the packet says instead of its topic, or beside it
  * @returns undefined when the message has expired [MQTT-3.3.2-5]
  */
 export function encodeDelivery(
@@ -49,10 +51,12 @@ export function encodeDelivery(
   version: 3 | 4 | 5,
   retained: boolean,
   now: number,
+  alias?: Alias,
 ): Uint8Array | undefined {
   const expirySeconds = remainingSeconds(message, now);
   if (expirySeconds === 0) return undefined;
-  return encode(arena, message, terms, version, retained, false, expirySeconds); // [MQTT-3.3.1-3]: never the publisher's DUP
+  // [MQTT-3.3.1-3]: never the publisher's DUP
+  return encode(arena, message, terms, version, retained, false, expirySeconds, alias);
 }
 
 /** Encodes a delivery once more, with DUP, although its message may have expired since it was first sent [MQTT-4.3.3-7]. */
@@ -68,6 +72,8 @@ export function encodeAgain(
   return encode(arena, message, terms, version, retained, true, left === undefined ? undefined : Math.max(left, 1));
 }
 
+const NO_TOPIC = new Uint8Array(0);
+
 function encode(
   arena: Arena,
   message: Message,
@@ -76,6 +82,7 @@ function encode(
   retained: boolean,
   dup: boolean,
   expirySeconds: number | undefined,
+  alias?: Alias,
 ): Uint8Array {
   const publish = {
     version,
@@ -83,7 +90,8 @@ function encode(
     dup,
     retain: retained || (terms.retainAsPublished && message.retain), // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
     packetId: 0,
-    topic: message.topicUtf8,
+    topic: alias?.known ? NO_TOPIC : message.topicUtf8,
+    topicAlias: alias?.number,
     expirySeconds,
     subscriptionIds: terms.identifiers,
     properties: message.properties,

@@ -6,7 +6,7 @@
 
 import type { Message } from "../../mqtt/message.ts";
 import type { Attendance } from "./attendance.ts";
-import { deliveredQos, encodeDelivery } from "./delivery.ts";
+import { deliveredQos, encodeDelivery, type Terms } from "./delivery.ts";
 import type { Fanout, Plan } from "./fanout.ts";
 import type { Grace } from "./grace.ts";
 import type { Log } from "./log.ts";
@@ -15,6 +15,7 @@ import type { Pump } from "./pump.ts";
 import type { Retained } from "./retained.ts";
 import type { ShareGroup } from "./share-group.ts";
 import type { SharePump } from "./share-pump.ts";
+import { type AliasSlot, TopicAliases } from "./topic-aliases.ts";
 
 export interface DispatchHost {
   /** Something is to be saved at the next checkpoint. */
@@ -39,10 +40,16 @@ interface Parts {
   readonly grace: Grace;
 }
 
+/** How a packet names its topic: by its name, by that and an alias, or by an alias alone. */
+const Form = { Plain: 0, Introducing: 1, Known: 2 } as const;
+type Form = (typeof Form)[keyof typeof Form];
+const FORMS = 3;
+
 export class Dispatch {
   readonly #parts: Parts;
   readonly #host: DispatchHost;
   readonly #backlogBytesMax: number;
+  readonly #aliases = new TopicAliases();
 
   constructor(parts: Parts, host: DispatchHost, backlogBytesMax: number) {
     this.#parts = parts;
@@ -54,26 +61,42 @@ export class Dispatch {
     const { fanout, outbox, pump } = this.#parts;
     const plan = fanout.plan(message.topic);
     const offset = this.#keep(message, plan, now);
+    const slot = plan.aliasing ? this.#aliases.of(message) : undefined;
     // Equal packets are encoded once, and are one array: the outbox knows by it that they are equal.
-    const packets = new Array<Uint8Array | undefined>(plan.encodings);
+    const packets = new Array<Uint8Array | undefined>(plan.encodings * FORMS);
     for (const { attendance, encoding, terms: everyones, ownTerms } of plan.recipients) {
       const own = ownTerms !== everyones && attendance.session === message.publisher;
       const terms = own ? ownTerms : everyones;
       if (!terms) continue;
       const qos = deliveredQos(message, terms);
       if (qos > 0 ? !this.#isCurrent(attendance, offset!, now) : !this.#takesQos0(attendance)) continue;
+      const form = own ? Form.Plain : formFor(attendance, slot);
       const packet = own
         ? encodeDelivery(outbox.arena, message, terms, attendance.mqttVersion, false, now)
-        : (packets[encoding] ??= encodeDelivery(outbox.arena, message, terms, attendance.mqttVersion, false, now));
+        : (packets[encoding * FORMS + form] ??= this.#encode(message, terms, attendance, form, slot, now));
       if (!packet || packet.length > attendance.packetBytesMax) continue; // [MQTT-3.1.2-25]
+      if (form === Form.Introducing) attendance.aliases[slot!.index] = slot!.serial;
       if (qos === 0) {
         outbox.share(attendance.outlet!, packet);
       } else {
         this.#host.touch(attendance, now);
-        pump.deliver(attendance, outbox.arena.copy(packet), message.topicUtf8.length, offset!, 0);
+        const topicBytes = form === Form.Known ? 0 : message.topicUtf8.length;
+        pump.deliver(attendance, outbox.arena.copy(packet), topicBytes, offset!, 0);
       }
     }
     for (const group of plan.groups) this.#share(group, message, offset, now);
+  }
+
+  #encode(
+    message: Message,
+    terms: Terms,
+    to: Attendance,
+    form: Form,
+    slot: AliasSlot | undefined,
+    now: number,
+  ): Uint8Array | undefined {
+    const alias = form === Form.Plain ? undefined : { number: to.aliasOf(slot!), known: form === Form.Known };
+    return encodeDelivery(this.#parts.outbox.arena, message, terms, to.mqttVersion, false, now, alias);
   }
 
   #share(group: ShareGroup, message: Message, offset: number | undefined, now: number): void {
@@ -111,4 +134,9 @@ export class Dispatch {
     this.#host.dropped();
     return false;
   }
+}
+
+function formFor({ aliasSlots, aliases }: Attendance, slot: AliasSlot | undefined): Form {
+  if (!slot || slot.index >= aliasSlots) return Form.Plain;
+  return aliases[slot.index] === slot.serial ? Form.Known : Form.Introducing;
 }

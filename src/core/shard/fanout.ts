@@ -29,12 +29,15 @@ export class Plan {
   readonly groups: readonly ShareGroup[];
   /** How many different packets serve all of them at one QoS. */
   readonly encodings: number;
+  /** True when some client can be told a topic alias. */
+  readonly aliasing: boolean;
   #byAttendance: Map<Attendance, Recipient> | undefined;
 
   constructor(recipients: readonly Recipient[], groups: readonly ShareGroup[], encodings: number) {
     this.recipients = recipients;
     this.groups = groups;
     this.encodings = encodings;
+    this.aliasing = recipients.some(({ attendance }) => attendance.aliasSlots > 0);
   }
 
   /** True when somebody wants messages of QoS > 0 as such. */

@@ -252,7 +252,16 @@ export class Roster {
       const attending = { session, generation, epoch, link: 0, persistent: true, mqttVersion: 5 } as const;
       const { tenant } = this.#config;
       const attendance = new Attendance(
-        { ...attending, ...placement!, tenant, packetBytesMax: 0, sharedReceived: 0, grants: 0, inflight },
+        {
+          ...attending,
+          ...placement!,
+          tenant,
+          packetBytesMax: 0,
+          topicAliasMaximum: 0,
+          sharedReceived: 0,
+          grants: 0,
+          inflight,
+        },
         this.#config.shard,
       );
       attendance.kept = true;
