@@ -159,7 +159,8 @@ export function judge(table: string, tests: ReadonlyMap<string, string>, exists:
     for (const path of links(shownBy)) if (!by.includes(path)) wrong.push(`${id}: ${path} does not cite it`);
     const reason = /^(not applicable|not yet): ./.test(shownBy);
     if (by.length > 0) {
-      if (links(shownBy).length === 0) wrong.push(`${id} has tests, and the table does not name them`);
+      if (links(shownBy).length === 0)
+        wrong.push(`${id} has tests, and the table does not name them: npm run rules -- --write`);
       shown.set(id, by.slice(0, SHOWN_MAX).map(link).join(", "));
     } else if (reason) excused.push(id);
     else if (binds !== "client" || kept.length > 0) untested.push(id);
@@ -193,7 +194,10 @@ export function testFiles(): Map<string, string> {
 /** The rules by themselves say more of a statement than a whole broker does, and a whole broker more than one packet. */
 function nearestFirst(a: string, b: string): number {
   const order = ["core", "broker", "mqtt"];
-  const place = (path: string): number => (order.indexOf(path.split("/")[1]!) + order.length) % (order.length + 1);
+  const place = (path: string): number => {
+    const known = order.indexOf(path.split("/")[1]!);
+    return known < 0 ? order.length : known;
+  };
   return place(a) - place(b) || (a < b ? -1 : 1);
 }
 

@@ -50,7 +50,7 @@ test.each<[what: string, rows: string[], problem: string]>([
   [
     "excused, though it has a test",
     [row("3.1.0-1", "server", FILE, "not yet: x")],
-    "3.1.0-1 has tests, and the table does not name them",
+    "3.1.0-1 has tests, and the table does not name them: npm run rules -- --write",
   ],
   ["cited, and not there", [], "test/core/a.test.ts cites 3.1.0-1, which is not in the table"],
   ["of nobody", [row("3.1.0-1", "", FILE, SHOWN)], "3.1.0-1 binds "],

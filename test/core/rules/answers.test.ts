@@ -1,7 +1,10 @@
 /** The rules of what is answered, with which reason, under which identifier and how large, over the whole broker. */
 import { describe, expect, test } from "vitest";
+import { isLegalReason, Reason } from "../../../src/mqtt/reason.ts";
+import { inboundCases } from "../../mqtt/corpus.ts";
 import { packet } from "../../mqtt/notation.ts";
 import type { Client } from "../../support/client.ts";
+import { Random } from "../../support/random.ts";
 import { wire } from "../../support/wire.ts";
 import { World } from "../../support/world.ts";
 
@@ -308,4 +311,32 @@ describe("DISCONNECT of the server", () => {
     expect(sent.filter((one) => one.startsWith("e0"))).toHaveLength(1);
     expect(client.closed).toBeDefined();
   });
+});
+
+test("[MQTT-4.13.1-1] [MQTT-3.14.2-1] whatever bytes a client sends, it is closed for what it did, with a server's reason, or goes on", () => {
+  const random = new Random(1);
+  const corpus = inboundCases().map(({ version, packet: notation }) => ({ version, bytes: packet(notation) }));
+  const small = corpus.filter(({ bytes }) => bytes.length < 400);
+  for (let round = 0; round < 2_000; round++) {
+    const version = random.of([3, 4, 5] as const);
+    const mine = small.filter((one) => one.version === version);
+    const world = new World({ shards: 2 });
+    const client = world.connected("client", {}, version);
+    const sent: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const bytes = random.of(mine).bytes.slice();
+      for (let flips = random.below(3); flips > 0; flips--) bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
+      sent.push(Buffer.from(bytes).toString("hex"));
+      client.raw(bytes);
+    }
+    world.settle();
+    const what = `${version}: ${sent.join(" ")}`;
+    const told = client.last("disconnect")?.reasonCode;
+    for (const { reason, detail } of client.driver.reports) expect(reason, detail).not.toBe(Reason.UnspecifiedError);
+    if (told !== undefined) {
+      expect(version, what).toBe(5);
+      expect(isLegalReason("serverDisconnect", told), what).toBe(true);
+      expect(client.closed, what).toBeDefined();
+    }
+  }
 });
