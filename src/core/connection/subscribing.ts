@@ -20,6 +20,14 @@ import { type KnownSubscription, resumed, type ShardLink } from "./shard-link.ts
 /** How long a shard may take to confirm. */
 export const CONFIRM_MS = 10_000;
 
+/**
+ * What may wait for its shards, packets and filters together, for each subscription that a client may have: enough to ask
+ * for all of them at once, each in a packet of its own. They are some 600 bytes each.
+ */
+const UNANSWERED_PER_SUBSCRIPTION = 2;
+/** Where few subscriptions are allowed: a packet may name many filters, to be told of each that it is one too many. */
+const UNANSWERED_MIN = 16_384;
+
 /** What Subscribing asks of its connection. */
 export interface SubscribingHost {
   readonly limits: Limits;
@@ -53,6 +61,8 @@ interface Pending {
 export class Subscribing {
   readonly #host: SubscribingHost;
   readonly #pending = new Map<number, Pending>();
+  /** Packets in {@link #pending} and their filters. */
+  #unanswered = 0;
   /** Subscriptions in effect or on their way, by filter. */
   readonly #filters = new Map<string, SubscriptionRecord>();
   #filterBytes = 0;
@@ -80,11 +90,13 @@ export class Subscribing {
   }
 
   subscribe(packet: Subscribe, now: number): void {
+    this.#bound(packet.subscriptions.length);
     const entries = packet.subscriptions.map((wanted) => this.#entry(wanted, packet.subscriptionId ?? 0));
     this.#send({ type: "subscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
   }
 
   unsubscribe(packet: Unsubscribe, now: number): void {
+    this.#bound(packet.filters.length);
     const entries = packet.filters.map((filter) => this.#leaving(filter));
     this.#send({ type: "unsubscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
   }
@@ -139,6 +151,14 @@ export class Subscribing {
         entry.waiting.clear();
       }
       this.#finish(request, pending, now);
+    }
+  }
+
+  #bound(filters: number): void {
+    const most = Math.max(UNANSWERED_MIN, UNANSWERED_PER_SUBSCRIPTION * this.#host.limits.subscriptionsMax);
+    // One packet is taken whatever it names: Maximum Packet Size bounds it.
+    if (this.#unanswered > 0 && this.#unanswered + 1 + filters > most) {
+      throw new MqttError(Reason.QuotaExceeded, `more than ${most} packets and filters that are not answered`);
     }
   }
 
@@ -202,6 +222,7 @@ export class Subscribing {
       }
     }
     this.#pending.set(request, pending);
+    this.#unanswered += 1 + pending.entries.length;
     const owned = pending.entries.filter(({ waiting }) => waiting.size > 0);
     const change = {
       put: pending.type === "subscribe" ? owned.map(({ subscription }) => subscription!) : [],
@@ -236,6 +257,7 @@ export class Subscribing {
   #finish(request: number, pending: Pending, now: number): void {
     if (pending.entries.some((entry) => entry.waiting.size > 0)) return;
     this.#pending.delete(request);
+    this.#unanswered -= 1 + pending.entries.length;
     const codes = pending.entries.map((entry) => entry.code);
     for (const { filter, code } of pending.entries) if (code < 0x80) this.#unsure.delete(filter);
     if (pending.type === "unsubscribe") {

@@ -47,3 +47,41 @@ test("[MQTT-4.3.1-1] small QoS 0 messages for a shard that is away count as what
   expect(watcher.payloads.length).toBeLessThan(30_000);
   expect(client.closed).toBeUndefined();
 });
+
+test.each([
+  ["SUBSCRIBE", (id: string) => packet(`82 ( ${id} ( ) 'a' 00 )`)],
+  ["UNSUBSCRIBE", (id: string) => packet(`a2 ( ${id} ( ) 'a' )`)],
+])("[§4.13] a client that floods a shard that is away with %s is closed with 0x97", (name, one) => {
+  const { world, client } = silenced();
+  if (name === "UNSUBSCRIBE") client.driver.bytes(packet("82 ( 0001 ( ) 'a' 00 )"));
+  let packets = 0;
+  while (client.driver.reports.length === 0 && packets < 50_000) {
+    client.driver.bytes(one((1 + (packets % 65_535)).toString(16).padStart(4, "0")));
+    if (name === "UNSUBSCRIBE") client.driver.bytes(packet("82 ( 0001 ( ) 'a' 00 )"));
+    packets += 1;
+  }
+  expect(client.driver.reports).toMatchObject([{ reason: Reason.QuotaExceeded }]);
+  expect(packets).toBeLessThanOrEqual(10_001);
+  world.advance(10);
+  expect(client.last("disconnect")!.reasonCode).toBe(Reason.QuotaExceeded);
+});
+
+test("[§4.13] one SUBSCRIBE is taken whatever it names, and none beside it", () => {
+  const { world, client } = silenced();
+  client.driver.bytes(packet(`82 ( 0001 ( ) ${"'a' 00 ".repeat(20_001)} )`));
+  expect(client.driver.reports).toEqual([]);
+  client.driver.bytes(packet("82 ( 0002 ( ) 'a' 00 )"));
+  world.advance(10);
+  expect(client.last("disconnect")!.reasonCode).toBe(Reason.QuotaExceeded);
+});
+
+test("[MQTT-3.8.4-1] as many filters as a client may have can be asked for at once, each in a packet of its own", () => {
+  const world = new World({ shards: 1, limits: { subscriptionsMax: 10_000 } });
+  const client = world.connected("client");
+  for (let id = 1; id <= 10_000; id++) {
+    const number = id.toString(16).padStart(4, "0");
+    client.driver.bytes(packet(`82 ( ${number} ( ) '${number}' 00 )`));
+  }
+  world.advance(1_000);
+  expect(client.all("suback")).toHaveLength(10_000);
+});
