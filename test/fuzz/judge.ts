@@ -69,10 +69,6 @@ export class Judge {
     return this.#connacks > 0 && !this.#refused;
   }
 
-  get version(): Version | undefined {
-    return this.#connect?.version;
-  }
-
   /** What the client is about to send. */
   sends(chunk: Uint8Array): void {
     if (this.doomed !== undefined || this.left) return;

@@ -46,8 +46,8 @@ export class Objects {
     this.#send = send;
   }
 
-  /** The connection has opened a link. */
-  opened(link: LinkName): void {
+  /** A link is another one from now on, or none. */
+  forget(link: LinkName): void {
     this.#over.delete(link);
     if (link !== "session") this.#shards.delete(link);
   }

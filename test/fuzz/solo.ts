@@ -210,9 +210,10 @@ class Solo {
         const attempt = (this.#attempts.get(link) ?? 0) + 1;
         this.#attempts.set(link, attempt);
         this.#open.delete(link);
+        // What the object says on the link of before does not come on this one.
+        this.#objects.forget(link);
         this.#arrive(link, () => {
           this.#open.add(link);
-          this.#objects.opened(link);
           return this.#connection.linkOpened(link, this.#now);
         });
         return;

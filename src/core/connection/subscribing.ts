@@ -156,7 +156,8 @@ export class Subscribing {
 
   #bound(filters: number): void {
     const most = Math.max(UNANSWERED_MIN, UNANSWERED_PER_SUBSCRIPTION * this.#host.limits.subscriptionsMax);
-    if (this.#unanswered + 1 + filters > most) {
+    // One packet is taken whatever it names: Maximum Packet Size bounds it.
+    if (this.#unanswered > 0 && this.#unanswered + 1 + filters > most) {
       throw new MqttError(Reason.QuotaExceeded, `more than ${most} packets and filters that are not answered`);
     }
   }
