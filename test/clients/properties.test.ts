@@ -71,8 +71,3 @@ test("MQTT.js works without a client id [MQTT-3.1.3-6], and so do its topic alia
   }
   await subscriber.end();
 });
-
-test("a shared subscription is refused, and MQTT.js says so", async () => {
-  const client = await mqttJs.connect("tcp", 5);
-  await expect(client.subscribeAsync("$share/g/t", { qos: 0 })).rejects.toThrow("Shared Subscriptions not supported");
-});
