@@ -79,7 +79,7 @@ describe.each(programs)("$name", (one) => {
     });
   });
 
-  test("is the whole group when the other member has left, or its session has", async () => {
+  test("is the whole group when the other member has left", async () => {
     const base = scope("shared");
     const filter = `$share/workers/${base}/jobs`;
     const crew = await Crew.of(base, [[one, filter]], 1);
