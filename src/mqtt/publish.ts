@@ -169,7 +169,7 @@ export interface OutgoingPublish {
   topic: Uint8Array;
   /** What remains of it [MQTT-3.3.2-6]. This and the next two are ignored below v5. */
   expirySeconds: number | undefined;
-  /** Topic Alias, beside a topic or in the place of one that is empty [MQTT-3.3.2-8]. */
+  /** Topic Alias, beside a topic or in the place of one that is empty [MQTT §3.3.2.3.4]. */
   topicAlias?: number | undefined;
   subscriptionIds: readonly number[];
   properties: Uint8Array;

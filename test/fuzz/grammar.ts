@@ -22,8 +22,22 @@ export interface Draft {
   parts: Part[];
 }
 
-const TOPICS = ["a", "a/b", "a/b/c", "b/1", "b/2", "c", "d/e/f/g", "é/ü", "$SYS/x", "$own", "/", "x//y"];
-const FILTERS = [...TOPICS, "#", "+", "a/#", "+/b", "b/+", "a/+/c", "+/+", "$SYS/#", "$share/g/a", "$share/g", "/#"];
+const TOPICS = ["a", "a/b", "a/b/c", "b/1", "b/2", "c", "d/e/f/g", "a/long/name", "é/ü", "$SYS/x", "$own", "/", "x//y"];
+const FILTERS = [
+  ...TOPICS,
+  "#",
+  "+",
+  "a/#",
+  "+/b",
+  "b/+",
+  "a/+/c",
+  "+/+",
+  "$SYS/#",
+  "$share/g/a",
+  "$share/h/#",
+  "$share/g",
+  "/#",
+];
 const BAD_FILTERS = ["", "a#", "#/a", "+a", "a/+b", "$share//a", "$share/+/a"];
 const CLIENT_IDS = ["one", "two", "three", "four", "", "f\u00fcnf"];
 /** More than these and ids would hardly meet. */

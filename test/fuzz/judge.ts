@@ -59,6 +59,8 @@ export class Judge {
   readonly #filters = new Map<number, number[]>();
   /** Deliveries that are not acknowledged: 1 and 2 as their QoS, 3 when received and not completed. */
   readonly #inflight = new Map<number, 1 | 2 | 3>();
+  /** Topic aliases that the client was told. */
+  readonly #aliases = new Set<number>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -215,10 +217,10 @@ export class Judge {
 
   #delivered(
     bytes: Uint8Array,
-    { qos, topic, dup, messageId }: Told & { qos: number; topic: string; dup: boolean },
+    { qos, topic, dup, messageId, properties }: Told & { qos: number; topic: string; dup: boolean },
   ): void {
     const { version, receiveMaximum } = this.#connect!;
-    if (topic === "") throw new Find("a topic alias that nobody asked for");
+    this.#named(topic, properties?.["topicAlias"] as number | undefined);
     if (/[+#\0]/.test(topic)) throw new Find(`a delivery with the topic ${topic}`);
     if (qos === 0) {
       if (dup) throw new Find("DUP at QoS 0");
@@ -232,6 +234,18 @@ export class Judge {
     if (this.#inflight.size > most) {
       throw new Find(`${this.#inflight.size} deliveries are above Receive Maximum ${most}, ${bytes.length} bytes`);
     }
+  }
+
+  /** A delivery has a name, or an alias that has been told it. */
+  #named(topic: string, alias: number | undefined): void {
+    if (alias === undefined) {
+      if (topic === "") throw new Find("a delivery without a topic");
+      return;
+    }
+    const most = this.#connect!.topicAliasMaximum ?? 0;
+    if (alias === 0 || alias > most) throw new Find(`topic alias ${alias}, above Topic Alias Maximum ${most}`);
+    if (topic !== "") this.#aliases.add(alias);
+    else if (!this.#aliases.has(alias)) throw new Find(`topic alias ${alias} that was not told`);
   }
 
   #answered(type: number, packet: Told, hex: () => string): void {

@@ -36,7 +36,7 @@ function resolved(client: Client, maximum: number): string[] {
 }
 
 describe("a client's Topic Alias Maximum", () => {
-  test("[MQTT-3.3.2-8] lets the name of a topic go once, at every QoS", () => {
+  test("[MQTT §3.3.2.3.4] lets the name of a topic go once, at every QoS", () => {
     const { world, publisher, subscriber } = scene(10);
     for (const qos of [0, 1, 2] as const) publisher.publish(TOPIC, `${qos}`, { qos });
     world.settle();
@@ -60,7 +60,7 @@ describe("a client's Topic Alias Maximum", () => {
     for (const client of [subscriber, silent, old]) expect(named(client)).toEqual(Array(3).fill([TOPIC, undefined]));
   });
 
-  test("[MQTT-3.1.2-26] is kept, whatever the number of topics and shards", () => {
+  test("[MQTT-3.1.2-26] [MQTT-3.3.2-11] is kept, whatever the number of topics and shards", () => {
     for (const maximum of [1, 3, 7, 300]) {
       const { world, publisher, subscriber } = scene(maximum, { shards: 4 });
       const topics = Array.from({ length: 200 }, (_, i) => `topic-${i % 120}/with/a/name`);
@@ -128,6 +128,23 @@ describe("a client's Topic Alias Maximum", () => {
     publisher.publish(TOPIC, "3", { qos: 1 });
     world.settle();
     expect(named(second).at(-1)).toEqual([TOPIC, 1]);
+  });
+
+  test("saves what a topic's name is longer than its alias", () => {
+    const bytes = [0, 10].map((maximum) => {
+      const { world, publisher, subscriber } = scene(maximum);
+      let sent = 0;
+      const deliver = subscriber.deliver.bind(subscriber);
+      subscriber.deliver = (packet) => {
+        sent += packet.length;
+        deliver(packet);
+      };
+      for (let i = 0; i < 100; i++) publisher.publish(TOPIC, "20 bytes of a payload");
+      world.settle();
+      return sent;
+    });
+    // The first has both.
+    expect(bytes[0]! - bytes[1]!).toBe(100 * (TOPIC.length - 3) - TOPIC.length);
   });
 
   test("a topic that many others follow gives its alias up", () => {
