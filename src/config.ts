@@ -59,6 +59,11 @@ const Variables = z.object({
   SHARD_BYTES_MAX: whole(1_000_000, 9 * 2 ** 30, DEFAULT_LIMITS.shardBytesMax),
   SHARD_LINKS_MAX: whole(1, 32_000, DEFAULT_LIMITS.shardLinksMax),
   KEEP_ALIVE_SECONDS_MAX: whole(0, 65_535, DEFAULT_SETTINGS.keepAliveSecondsMax),
+  PAYLOAD_FORMAT_CHECK: z._default(z.enum(["true", "false"], 'must be "true" or "false"'), "false"),
+  SERVER_REFERENCE: z._default(
+    z.string().check(z.maxLength(1024, "must have at most 1024 characters")),
+    DEFAULT_SETTINGS.serverReference,
+  ),
   SHARE_STRATEGY: z._default(
     z.enum(SHARE_STRATEGIES, `must be one of ${SHARE_STRATEGIES.join(", ")}`),
     DEFAULT_SETTINGS.shareStrategy,
@@ -96,7 +101,12 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
     authentication: authentication(v),
     tenant: "main",
-    settings: { keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX, shareStrategy: v.SHARE_STRATEGY },
+    settings: {
+      keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX,
+      payloadFormatCheck: v.PAYLOAD_FORMAT_CHECK === "true",
+      serverReference: v.SERVER_REFERENCE,
+      shareStrategy: v.SHARE_STRATEGY,
+    },
     limits: {
       packetBytesMax: v.PACKET_BYTES_MAX,
       topicBytesMax: v.TOPIC_BYTES_MAX,

@@ -68,8 +68,17 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
 export interface Settings {
   /** Longest keep alive that is accepted; a client that asks for more, or for none, is given this one. 0: no limit. */
   readonly keepAliveSecondsMax: number;
+  /** A payload that is said to be UTF-8 and is not is refused with 0x99 [MQTT §3.3.2.3.2]. */
+  readonly payloadFormatCheck: boolean;
+  /** Where clients are to go instead: each is refused with 0x9D and this Server Reference. Empty: they may come. */
+  readonly serverReference: string;
   /** Which member of a share group has the next message. */
   readonly shareStrategy: ShareStrategy;
 }
 
-export const DEFAULT_SETTINGS: Settings = Object.freeze({ keepAliveSecondsMax: 0, shareStrategy: "round-robin" });
+export const DEFAULT_SETTINGS: Settings = Object.freeze({
+  keepAliveSecondsMax: 0,
+  payloadFormatCheck: false,
+  serverReference: "",
+  shareStrategy: "round-robin",
+});

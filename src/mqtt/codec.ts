@@ -120,6 +120,7 @@ function will(decoded: NonNullable<DecodedPacket["will"]>, shape: ConnectShape):
     retain: decoded.retain,
     delaySeconds: properties?.delaySeconds ?? 0,
     expirySeconds: properties?.expirySeconds,
+    text: properties?.text,
     // From the raw bytes: mqtt-packet groups user properties by name and so loses their order [MQTT-3.1.3-10].
     properties: properties ? own(properties.forwarded) : EMPTY,
   };

@@ -53,6 +53,8 @@ export interface Will {
   retain: boolean;
   delaySeconds: number;
   expirySeconds: number | undefined;
+  /** Payload Format Indicator 1. */
+  text?: true | undefined;
   /** In the forwarded form of {@link Publish.properties}: without delay and expiry, order kept. Empty below v5. */
   properties: Uint8Array;
 }

@@ -27,13 +27,12 @@ export interface Publish {
    * type, as received; neither expiry nor alias nor subscription identifiers. Empty below v5.
    */
   properties: Uint8Array;
+  /** Payload Format Indicator 1: the payload is said to be UTF-8. It is not checked here. */
+  text?: true | undefined;
   payload: Uint8Array;
 }
 
 /**
- * Payload Format Indicator 1 is forwarded but the payload is not checked against it, which §3.3.2.3.2 leaves open: it
- * would make every byte of every such message our business.
- *
  * @param topics saves decoding a topic that was read before
  * @throws MqttError
  */
@@ -68,12 +67,13 @@ export function readPublish(
   let alias = 0;
   let expirySeconds: number | undefined;
   let properties = EMPTY;
+  let text: true | undefined;
   if (version === 5) {
     if (at < end && bytes[at] === 0) {
       at += 1;
     } else {
       const found = readForwarded(bytes, at, end, PacketType.PUBLISH);
-      ({ alias, expirySeconds } = found);
+      ({ alias, expirySeconds, text } = found);
       properties = found.forwarded;
       at = found.end;
     }
@@ -94,6 +94,7 @@ export function readPublish(
     alias,
     expirySeconds,
     properties,
+    text,
     payload: at === end ? EMPTY : bytes.subarray(at, end),
   };
 }
@@ -103,6 +104,8 @@ export interface MessageProperties {
   expirySeconds: number | undefined;
   /** Wills only. */
   delaySeconds: number;
+  /** Payload Format Indicator 1; forwarded too. */
+  text: true | undefined;
   /** A view if what is forwarded is contiguous, else a copy. */
   forwarded: Uint8Array;
   /** Of the property section. */
@@ -121,6 +124,7 @@ export function readForwarded(
     alias: 0,
     expirySeconds: undefined,
     delaySeconds: 0,
+    text: undefined,
     forwarded: EMPTY,
     end: cursor.end,
   };
@@ -139,6 +143,9 @@ export function readForwarded(
         break;
       case PropertyId.SubscriptionIdentifier:
         throw new MqttError(Reason.ProtocolError, "a subscription identifier from a client"); // [MQTT-3.3.4-6]
+      case PropertyId.PayloadFormatIndicator:
+        result.text = cursor.value === 1 || undefined;
+        continue;
       default:
         continue;
     }

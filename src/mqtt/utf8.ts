@@ -98,6 +98,16 @@ function malformed(what: string): MqttError {
 }
 
 /** Lone surrogates, which no decoded string contains, become U+FFFD. */
+/** True for well-formed UTF-8, which unlike that of MQTT's strings may hold U+0000 [MQTT §3.3.2.3.2]. */
+export function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    decoder.decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text);
 }

@@ -2,6 +2,7 @@
 
 import type { Auth, Connack, Connect } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
+import { isUtf8 } from "../../mqtt/utf8.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import type { Limits, Settings } from "../limits.ts";
 import { effectiveKeepAlive } from "./keepalive.ts";
@@ -11,7 +12,8 @@ import { effectiveKeepAlive } from "./keepalive.ts";
  *
  * @throws MqttError with the reason of the refusal
  */
-export function admit(connect: Connect): void {
+export function admit(connect: Connect, { serverReference, payloadFormatCheck }: Settings): void {
+  if (serverReference !== "") throw new MqttError(Reason.ServerMoved, `clients are to go to ${serverReference}`);
   if (connect.clientId === "" && !connect.cleanStart && connect.version < 5) {
     throw new MqttError(Reason.ClientIdentifierNotValid, "an empty client id needs a clean session"); // [MQTT-3.1.3-8]
   }
@@ -20,6 +22,9 @@ export function admit(connect: Connect): void {
   }
   if (connect.will && connect.will.qos > CAPABILITIES.maximumQos) {
     throw new MqttError(Reason.QosNotSupported, `will above Maximum QoS ${CAPABILITIES.maximumQos}`); // [MQTT-3.2.2-12]
+  }
+  if (payloadFormatCheck && connect.will?.text && !isUtf8(connect.will.payload)) {
+    throw new MqttError(Reason.PayloadFormatInvalid, "the will is said to be UTF-8 and is not");
   }
   if (connect.will?.topic.startsWith("$SYS/")) {
     throw new MqttError(Reason.NotAuthorized, "a will may not be published to the server's own topics");

@@ -78,6 +78,7 @@ type Phase = "connecting" | "authenticating" | "joining" | "open" | "leaving" | 
 
 export class Connection {
   readonly limits: Limits;
+  readonly settings: Settings;
   readonly placement: Placement;
   readonly output = new Output();
   readonly effects: Effect[] = [];
@@ -119,6 +120,7 @@ export class Connection {
   constructor(config: ConnectionConfig, now: number) {
     this.#config = config;
     this.limits = config.limits;
+    this.settings = config.settings;
     this.placement = config.placement;
     this.#reader = new FrameReader(config.limits.packetBytesMax);
     this.#budget = new Budget(config.limits.connectionCpuSecondsMax);
@@ -419,7 +421,7 @@ export class Connection {
     this.#connect = connect;
     this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
     try {
-      admit(connect);
+      admit(connect, this.settings);
       this.#authenticate(connect, now);
     } catch (error) {
       if (!(error instanceof MqttError)) throw error;
@@ -609,7 +611,7 @@ export class Connection {
     }
     this.effects.push({ type: "report", reason, detail });
     if (this.#connect!.version === 5) {
-      const packet = encodeDisconnect(reason);
+      const packet = encodeDisconnect(reason, this.#properties(reason));
       if (packet.length <= this.#clientPacketBytesMax) this.output.push(packet);
     }
     this.#closing = { code, reason: "" };
@@ -621,7 +623,7 @@ export class Connection {
     this.effects.push({ type: "report", reason: error.reason, detail: error.message });
     if (version !== undefined) {
       const packet = encodeConnack(
-        { sessionPresent: false, reason: error.reason },
+        { sessionPresent: false, reason: error.reason, properties: this.#properties(error.reason) },
         version,
         this.#clientPacketBytesMax,
       );
@@ -629,6 +631,11 @@ export class Connection {
     }
     this.#closing = { code, reason: "" };
     this.#leave(true, now);
+  }
+
+  /** What goes with the end of a connection: where to go instead [MQTT §3.2.2.3.16]. */
+  #properties(reason: Reason): { serverReference?: string } {
+    return reason === Reason.ServerMoved ? { serverReference: this.settings.serverReference } : {};
   }
 
   /** Closes without a word, which is all that a peer gets that does not speak MQTT. */

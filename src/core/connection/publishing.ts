@@ -11,9 +11,9 @@ import type { MessageBody } from "../../link/message.ts";
 import { PacketType } from "../../mqtt/packet.ts";
 import { type Publish } from "../../mqtt/publish.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
-import { encodeUtf8 } from "../../mqtt/utf8.ts";
+import { encodeUtf8, isUtf8 } from "../../mqtt/utf8.ts";
 import { CAPABILITIES } from "../capabilities.ts";
-import type { Limits } from "../limits.ts";
+import type { Limits, Settings } from "../limits.ts";
 import { type Placement, shardOfTopic } from "../shard/placement.ts";
 import { Aliases } from "./aliases.ts";
 import type { Output } from "./output.ts";
@@ -21,6 +21,7 @@ import type { ShardLink } from "./shard-link.ts";
 
 export interface PublishingHost {
   readonly limits: Limits;
+  readonly settings: Settings;
   readonly placement: Placement;
   readonly output: Output;
   /** The link to a shard, opened if it was not. */
@@ -83,6 +84,12 @@ export class Publishing {
 
   #publish(topic: string, packet: Publish, now: number): void {
     if (packet.qos > 0 && this.#repeats(packet)) return;
+    if (packet.text && this.#host.settings.payloadFormatCheck && !isUtf8(packet.payload)) {
+      if (packet.qos === 0)
+        throw new MqttError(Reason.PayloadFormatInvalid, "a payload is said to be UTF-8 and is not");
+      this.#answer(packet.qos, packet.packetId, Reason.PayloadFormatInvalid);
+      return;
+    }
     if (topic.startsWith("$SYS/")) {
       // The server's own topics [MQTT §4.7.2]: MQTT 5 clients are told, others acknowledged as if it had gone out.
       const refused = this.#version === 5;
