@@ -53,6 +53,7 @@ describe("PUBLISH", () => {
             alias: 0,
             expirySeconds: message.version === 5 ? message.expirySeconds : undefined,
             properties: message.version === 5 ? hex(message.properties) : "",
+            text: (message.version === 5 && hex(message.properties).startsWith("0101")) || undefined,
             payload: hex(message.payload),
           });
         }
