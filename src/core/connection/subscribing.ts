@@ -156,8 +156,7 @@ export class Subscribing {
 
   #bound(filters: number): void {
     const most = Math.max(UNANSWERED_MIN, UNANSWERED_PER_SUBSCRIPTION * this.#host.limits.subscriptionsMax);
-    // One packet is taken whatever it names: Maximum Packet Size bounds it.
-    if (this.#unanswered > 0 && this.#unanswered + 1 + filters > most) {
+    if (this.#unanswered + 1 + filters > most) {
       throw new MqttError(Reason.QuotaExceeded, `more than ${most} packets and filters that are not answered`);
     }
   }
