@@ -28,7 +28,6 @@ describe("by default", () => {
       receiveMaximum: 256,
       maximumPacketSize: MIB,
       topicAliasMaximum: 32,
-      sharedSubscriptionAvailable: false,
     });
   });
 
