@@ -12,7 +12,7 @@ import { PacketType, type ConnectLimits, type Frame, type ProtocolVersion } from
 import { readPublish } from "../../src/mqtt/publish.ts";
 import { limits } from "./corpus-case.ts";
 
-export const packetBytesMax = 69_632;
+const packetBytesMax = 69_632;
 
 export function decode(frame: Frame, version: ProtocolVersion, within: ConnectLimits = limits): unknown {
   checkFixedHeader(frame.type, frame.flags, frame.type === PacketType.CONNECT ? undefined : version);
