@@ -47,7 +47,8 @@ import { Budget } from "./budget.ts";
 import { acceptance, admit, sessionExpiry } from "./connack.ts";
 import { CloseCode, closeCode, type Effect, type LinkName } from "./effects.ts";
 import { effectiveKeepAlive, Keepalive } from "./keepalive.ts";
-import { GIVE_UP_MS, LinkLife } from "./link-life.ts";
+import { Leaving } from "./leaving.ts";
+import { LinkLife } from "./link-life.ts";
 import { Output } from "./output.ts";
 import { Publishing } from "./publishing.ts";
 import { introduction, SessionLink } from "./session-link.ts";
@@ -55,8 +56,6 @@ import type { ShardLink } from "./shard-link.ts";
 import { ShardLinks } from "./shard-links.ts";
 import { Subscribing } from "./subscribing.ts";
 
-/** After its client is gone a connection flushes its links for at most this long before it ends its session. */
-export const FLUSH_MS = 2_000;
 /** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
 const CONNECT_FIRST_BYTE = PacketType.CONNECT << 4;
 
@@ -112,10 +111,9 @@ export class Connection {
   readonly #topics = new TopicCache();
 
   // Set on leaving.
-  #publishWill = false;
+  /** We make the client connect again. */
   #planned = false;
-  #leaveBy: number | undefined;
-  #ending = false;
+  #leaving: Leaving | undefined;
 
   constructor(config: ConnectionConfig, now: number) {
     this.#config = config;
@@ -157,7 +155,7 @@ export class Connection {
       case "open":
         return earliest(this.#session.life, this.#shards, this.#keepalive, this.#subscribing);
       case "leaving":
-        return earliest(this.#session.life, this.#shards, { deadline: this.#leaveBy });
+        return earliest(this.#session.life, this.#shards, this.#leaving);
       case "done":
         return undefined;
     }
@@ -474,7 +472,7 @@ export class Connection {
     }
     this.#leave(reason !== Reason.NormalDisconnection, now); // [MQTT-3.14.4-3]
     // Whoever takes the session over before its end is settled finds it as the client left it.
-    this.#session.leave(this.#end);
+    this.#session.leave(this.#leaving!.end);
   }
 
   // Records of the session object.
@@ -647,12 +645,15 @@ export class Connection {
 
   #leave(publishWill: boolean, now: number): void {
     if (this.#phase === "leaving" || this.#phase === "done") return;
-    this.#publishWill = publishWill && this.#phase === "open"; // [MQTT-3.1.2-7]
     // A session object that was never asked has nothing to end.
     if (this.#phase === "joining" && !this.#session.life.usable) this.#session.settle();
+    const end = {
+      publishWill: publishWill && this.#phase === "open", // [MQTT-3.1.2-7]
+      planned: this.#planned,
+      expirySeconds: this.#expirySeconds,
+    };
     this.#phase = "leaving";
-    this.#leaveBy = now + FLUSH_MS;
-    this.#shards?.leave();
+    this.#leaving = new Leaving(this.#session, this.#shards, end, now);
   }
 
   /** The Worker may not work for this client much longer: it is asked to connect again, before it is cut off. */
@@ -664,7 +665,7 @@ export class Connection {
   /** Lets out what the input produced: link frames, then the client's bytes, then the end. */
   #settle(now: number): readonly Effect[] {
     if (this.#phase === "open" && this.#budget.spent) this.#retire(now);
-    if (this.#phase === "leaving") this.#proceed(now);
+    if (this.#phase === "leaving") this.#leaving!.proceed(now);
     this.#shards?.flush(now);
     const bytes = this.output.take();
     if (bytes) this.effects.push({ type: "send", bytes });
@@ -672,27 +673,8 @@ export class Connection {
       this.effects.push({ type: "close", ...this.#closing });
       this.#closing = undefined;
     }
-    if (this.#phase === "leaving" && this.#ending && this.#session.ended) this.#finish();
+    if (this.#phase === "leaving" && this.#leaving!.over) this.#finish();
     return this.effects.splice(0);
-  }
-
-  /** Ends the session once every shard has taken what the client published. */
-  #proceed(now: number): void {
-    const late = now >= this.#leaveBy!;
-    if (this.#ending) {
-      if (late) this.#session.settle();
-      return;
-    }
-    if (!late && this.#shards && !this.#shards.settled) return;
-    this.#ending = true;
-    this.#leaveBy = now + GIVE_UP_MS;
-    if (!this.#session.ended) {
-      this.#session.end(this.#end);
-    }
-  }
-
-  get #end(): records.End {
-    return { publishWill: this.#publishWill, planned: this.#planned, expirySeconds: this.#expirySeconds };
   }
 
   #finish(): void {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { FLUSH_MS } from "../../../src/core/connection/connection.ts";
+import { FLUSH_MS } from "../../../src/core/connection/leaving.ts";
 import * as records from "../../../src/link/records.ts";
 import type { Client } from "../../support/client.ts";
 import { World } from "../../support/world.ts";
