@@ -153,11 +153,14 @@ describe("the automatic ping of a link", () => {
 
 describe("rows written", () => {
   /** A publisher and a subscriber that have settled on a shard. */
-  async function pair(shard: number): Promise<{ publisher: Client; subscriber: Client; topic: string }> {
+  async function pair(
+    shard: number,
+    filterOf = (topic: string): string => topic,
+  ): Promise<{ publisher: Client; subscriber: Client; topic: string }> {
     const topic = topicOn(shard);
     const subscriber = await Client.connect({ clientId: "subscriber" });
     const publisher = await Client.connect({ clientId: "publisher" });
-    await subscriber.subscribe({ topic });
+    await subscriber.subscribe({ topic: filterOf(topic) });
     // The first message reserves offsets for the next million.
     await publisher.publish(topic, "first");
     await subscriber.delivered((payloads) => payloads.includes("first"));
@@ -176,6 +179,19 @@ describe("rows written", () => {
     expect(log).toHaveLength(before + 1);
     expect(counted.written).toBe(1);
     await subscriber.delivered((payloads) => payloads.length === 101);
+  });
+
+  test("100 QoS 1 publishes in one frame to a share group cost a row of the log, and its deletion, and one for the group", async () => {
+    const { publisher, subscriber, topic } = await pair(1, (name) => `$share/group/${name}`);
+    const counted = await countRows(shardStub(1));
+    const messages = series("", 100).map((payload) => publisher.message(topic, payload));
+    publisher.send(...messages);
+    for (const message of messages) await publisher.acknowledgement(message);
+    await subscriber.delivered((payloads) => payloads.length === 101);
+    await until("the log is trimmed", async () => (await rows(shardStub(1), "SELECT 1 FROM log")).length === 0);
+    await clean(1);
+    // The group's is written once more if its second ends while the member acknowledges.
+    expect([3, 4]).toContain(counted.written);
   });
 
   test("100 QoS 2 publishes in one frame cost one row of the log and one of ids; their releases one row deleted", async () => {
