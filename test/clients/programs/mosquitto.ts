@@ -28,6 +28,9 @@ export interface Mosquitto {
   ): Promise<MosquittoSubscriber>;
 }
 
+/** mosquitto_sub has ended long before, if it ever does. */
+const STUCK_MS = 3_000;
+
 const OPTION = { 3: "mqttv31", 4: "mqttv311", 5: "mqttv5" } as const;
 
 /** Every process is gone after its test. */
@@ -109,7 +112,10 @@ export function useMosquitto(use: { readonly broker: Broker }): Mosquitto {
       end: async () => {
         const ended = once(child, "close");
         child.kill("SIGTERM");
+        // It takes a lock in its signal handler that it may hold already, and then never ends.
+        const stuck = setTimeout(() => child.kill("SIGKILL"), STUCK_MS);
         await ended;
+        clearTimeout(stuck);
       },
     };
   };
