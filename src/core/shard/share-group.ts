@@ -159,6 +159,7 @@ export class ShareGroup {
   }
 
   #changed(): void {
+    this.dirty = true;
     this.#order = undefined;
     this.#qos = Math.max(0, ...[...this.members.values()].map(({ qos }) => qos)) as 0 | 1 | 2;
   }

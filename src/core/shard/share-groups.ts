@@ -196,12 +196,25 @@ export class ShareGroups {
   }
 
   checkpoint(): void {
-    for (const group of this.#groups.values()) if (group.dirty) this.#write(group);
+    for (const group of this.#groups.values()) {
+      if (!group.dirty) continue;
+      // Who wanted more than QoS 0 may still come back.
+      if (group.qos > 0 || !this.#concluded) this.#write(group);
+      else this.#empty(group);
+    }
+  }
+
+  /** Nobody wants more than QoS 0 any more: nothing waits, and no place is kept that would only grow old. */
+  #empty(group: ShareGroup): void {
+    group.dirty = false;
+    group.reach(undefined);
+    group.back.length = 0;
+    this.#parts.store.deleteShare(group.filter);
   }
 
   #write(group: ShareGroup): void {
     group.dirty = false;
-    if (group.qos > 0) this.#parts.store.putShare(group.filter, writeShare(group, this.#parts.log.head));
+    this.#parts.store.putShare(group.filter, writeShare(group, this.#parts.log.head));
   }
 
   #load(filter: string, place: Uint8Array): void {

@@ -63,6 +63,8 @@ export class SharePump {
 
   /** Hands out what waits for a group, as far as somebody can have it now. */
   run(group: ShareGroup, now: number): void {
+    // What waits is for a member that wants more, and is not here yet.
+    if (group.qos === 0) return;
     if (this.#returns(group, now)) this.#read(group, now);
     if (!group.owed) return;
     for (const [member, { qos }] of group.members) {
@@ -120,7 +122,7 @@ export class SharePump {
     // What nobody who is here can ever take counts as delivered [MQTT-3.1.2-25].
     if (!to || !packet) return tooLarge && !busy;
     group.last = to;
-    group.dirty = true;
+    group.dirty ||= message.qos > 0;
     const subscription = group.members.get(to)!;
     if (deliveredQos(message, subscription) === 0) {
       this.#parts.outbox.share(to.outlet!, packet);

@@ -328,6 +328,41 @@ describe("the backlog of a share group", () => {
     }
   });
 
+  test("waits for the member that wanted it, when its shard restarts and one comes first that wants QoS 0 only", () => {
+    const s = scene(1, 1, {}, { properties: { receiveMaximum: 1 } });
+    const [busy] = s.members as [Client];
+    const low = s.world.connected("low", KEPT);
+    low.subscribe("$share/g/t/#", 0);
+    s.world.settle();
+    low.send({ cmd: "disconnect" });
+    s.world.settle();
+    busy.acknowledges = false;
+    publish(s, 5);
+    s.world.advance(2_000);
+    busy.driver.barred.add(0);
+    s.world.shards[0]!.crash();
+    s.world.settle();
+    const back = s.world.connected("low", KEPT);
+    s.world.advance(3_000);
+    busy.driver.barred.delete(0);
+    busy.acknowledges = true;
+    busy.puback(busy.all("publish")[0]!.messageId!);
+    s.world.advance(5_000);
+    expect(sorted(busy, back)).toEqual(["0", "1", "2", "3", "4"]);
+  });
+
+  test("is gone, with its place, when nobody in the group wants more than QoS 0", () => {
+    const s = scene(1, 1, {}, KEPT);
+    const places = () => s.world.shards[0]!.sql.rows("SELECT * FROM share");
+    s.members[0]!.acknowledges = false;
+    publish(s, 3);
+    s.world.advance(2_000);
+    expect(places()).toHaveLength(1);
+    s.members[0]!.subscribe("$share/g/t/#", 0);
+    s.world.advance(60_000);
+    expect(places()).toEqual([]);
+  });
+
   test("leaves out what has expired [MQTT-3.3.2-5]", () => {
     const s = scene(1, 1, {}, KEPT);
     s.members[0]!.send({ cmd: "disconnect" });
