@@ -97,6 +97,29 @@ const EXCHANGES: readonly Exchange[] = [
     },
   },
   {
+    name: "work for a share group of two, each piece to one of them [§4.8.2]",
+    async run(from, to) {
+      const base = scope("programs");
+      const [work, end] = [`${base}/work`, `${base}/end`];
+      const filters = [`$share/crew/${work}`, end];
+      const crew = [await to.subscribe(filters, 1), await to.subscribe(filters, 1)];
+      const pieces = ["one", "two", "three", "four"];
+      for (const payload of pieces) await from.publish({ topic: work, payload, qos: 1 });
+      await from.publish({ topic: end, payload: "end", qos: 1 });
+      const done: string[][] = [];
+      for (const member of crew) {
+        const its: string[] = [];
+        for (let message = await member.next(); message.topic !== end; message = await member.next()) {
+          its.push(message.payload);
+        }
+        done.push(its);
+        await member.end();
+      }
+      expect(done.flat().toSorted()).toEqual(pieces.toSorted());
+      expect(done.map(({ length }) => length)).toEqual([2, 2]);
+    },
+  },
+  {
     name: "900 kB",
     async run(from, to) {
       const topic = `${scope("programs")}/large`;
