@@ -240,6 +240,11 @@ export class Attendance implements Fence {
     return needs === Infinity ? undefined : needs;
   }
 
+  /** Everything up to this offset was delivered, or is not the session's; undefined: all there is. */
+  reach(offset: number | undefined): void {
+    this.behind = offset;
+  }
+
   /** True when the log is kept for what it, or its share groups because of it, need. */
   get owes(): boolean {
     return this.shared.size > 0 || this.needs() !== undefined;

@@ -85,7 +85,7 @@ export class Queues {
     }
     const dropped = queue.length - kept;
     if (dropped === 0) return;
-    reader.behind = queue[dropped - 1]!.offset;
+    reader.reach(queue[dropped - 1]!.offset);
     this.#report("queue limit", dropped, 1);
   }
 
@@ -183,7 +183,7 @@ export class Queues {
     for (const reader of [...this.#roster.owing, ...this.#groups.all]) {
       if (!reader.uncertain) continue;
       reader.uncertain = false;
-      reader.behind = undefined;
+      reader.reach(undefined);
     }
     this.#pressureBytes = Math.max(this.#limits.logBytesMax * PRESSURE, 2 * this.#neededBytes);
   }
@@ -195,7 +195,7 @@ export class Queues {
       needed = true;
       if (!reader.uncertain) continue;
       reader.uncertain = false;
-      reader.behind = entry.offset - 1;
+      reader.reach(entry.offset - 1);
     }
     return needed;
   }
