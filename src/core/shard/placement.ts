@@ -64,6 +64,11 @@ function hasWildcardInLevels(filter: string, start: number, depth: number): bool
   return false;
 }
 
+/** The same hash of a whole text, as an unsigned 32-bit integer. */
+export function hashOfText(text: string): number {
+  return hashOfLevels(text, 0, Infinity);
+}
+
 /** Hash of the first `depth` levels of `text` from `start` on, as an unsigned 32-bit integer. */
 function hashOfLevels(text: string, start: number, depth: number): number {
   let hash = 0x811c9dc5;

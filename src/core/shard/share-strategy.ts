@@ -2,6 +2,7 @@
 
 import type { Message } from "../../mqtt/message.ts";
 import type { Attendance } from "./attendance.ts";
+import { hashOfText } from "./placement.ts";
 import type { ShareGroup } from "./share-group.ts";
 
 /**
@@ -60,20 +61,11 @@ function highest(group: ShareGroup, key: string, ready: (member: Attendance) => 
   let chosen: Attendance | undefined;
   let most = -1;
   for (const member of group.order) {
-    const weight = hash(`${key}\0${member.session}`);
+    const weight = hashOfText(`${key}\0${member.session}`);
     if (weight > most && ready(member)) {
       chosen = member;
       most = weight;
     }
   }
   return chosen;
-}
-
-/** FNV-1a with the finalizer of MurmurHash3, over UTF-16 code units; nothing that is stored depends on it. */
-function hash(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }
