@@ -97,7 +97,6 @@ function malformed(what: string): MqttError {
   return new MqttError(Reason.MalformedPacket, `a string ${what}`);
 }
 
-/** Lone surrogates, which no decoded string contains, become U+FFFD. */
 /** True for well-formed UTF-8, which unlike that of MQTT's strings may hold U+0000 [MQTT §3.3.2.3.2]. */
 export function isUtf8(bytes: Uint8Array): boolean {
   try {
@@ -108,6 +107,7 @@ export function isUtf8(bytes: Uint8Array): boolean {
   }
 }
 
+/** Lone surrogates, which no decoded string contains, become U+FFFD. */
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text);
 }

@@ -277,12 +277,10 @@ export class ShareGroups {
   #claim(by: Attendance, packetId: number, group: ShareGroup, offset: number): void {
     const handed = group.out.get(offset);
     const subscription = by.subscriptions.get(group.filter);
-    if (subscription) by.share(packetId, subscription.number);
+    const its = handed ? handed.session === by.session : subscription !== undefined && group.awaits(offset);
+    if (its && subscription) by.share(packetId, subscription.number);
     else by.unshare(packetId);
-    if (handed ? handed.session !== by.session : !subscription || !group.awaits(offset)) {
-      by.unshare(packetId);
-      return;
-    }
+    if (!its) return;
     by.shared.set(packetId, { group, offset });
     const waiting = group.back.indexOf(offset);
     if (waiting >= 0) group.back.splice(waiting, 1);
