@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { Window } from "../../src/core/connection/window.ts";
 import { ByteReader, LinkFormatError } from "../../src/link/bytes.ts";
 import { readRecord } from "../../src/link/records.ts";
-import type { Client } from "../support/client.ts";
-import { World, type WorldOptions } from "../support/world.ts";
+import type { Client } from "../sim/world/client.ts";
+import { World, type WorldOptions } from "../sim/world/world.ts";
 
 /** A subscriber of `t/1` at QoS 1 and a publisher, on one shard, with everything saved. */
 function pair(options: WorldOptions = {}): { world: World; subscriber: Client; publisher: Client } {

@@ -3,10 +3,10 @@
  * 1 and 2 all the while, and must not notice anything.
  */
 import { Reason } from "../../src/mqtt/reason.ts";
-import type { Client } from "../support/client.ts";
-import type { SessionNode, ShardNode } from "../support/node.ts";
+import type { Client } from "../sim/world/client.ts";
+import type { SessionNode, ShardNode } from "../sim/world/node.ts";
 import { Random } from "../support/random.ts";
-import { World } from "../support/world.ts";
+import { World } from "../sim/world/world.ts";
 import { Find, Judge } from "./judge.ts";
 import { chunksOf, type Habits, type Script, type Step } from "./script.ts";
 import type { Tally } from "./solo.ts";

@@ -2,9 +2,9 @@
 
 import type { End, Member } from "./chaos-member.ts";
 import type { Fault, Plan } from "./chaos-plan.ts";
-import type { SessionNode, ShardNode } from "./node.ts";
+import type { SessionNode, ShardNode } from "../sim/world/node.ts";
 import type { Random } from "./random.ts";
-import type { World } from "./world.ts";
+import type { World } from "../sim/world/world.ts";
 
 /** What faults need of the chaos that they happen in. */
 export interface FaultHost {

@@ -2,9 +2,9 @@
 
 import { shardOfTopic } from "../../src/core/shard/placement.ts";
 import { Holds, type Sending, type Wanted } from "./chaos-holds.ts";
-import type { Client, Received, Version } from "./client.ts";
-import type { Link } from "./link.ts";
-import type { World } from "./world.ts";
+import type { Client, Received, Version } from "../sim/world/client.ts";
+import type { Link } from "../sim/world/link.ts";
+import type { World } from "../sim/world/world.ts";
 
 export interface Sent extends Sending {
   readonly by: Member;

@@ -1,6 +1,6 @@
 /** What may be left when every client has gone and time has passed: retained messages, and for a day notes of wills. */
 
-import type { World } from "./world.ts";
+import type { World } from "../sim/world/world.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 

@@ -20,7 +20,7 @@ import { CROWD_TOPIC, type Fault, FAULTS, FILTERS, type Plan, planOf, TOPICS } f
 import { checkRetained, checkScans } from "./chaos-retained.ts";
 import { checkNothingLeft } from "./chaos-remains.ts";
 import { Random } from "./random.ts";
-import { World } from "./world.ts";
+import { World } from "../sim/world/world.ts";
 
 /** A client that waits for more PUBACKs than this sends nothing; Receive Maximum is above it. */
 const UNANSWERED_MAX = 100;

@@ -1,7 +1,7 @@
 /** The bytes that a client is sent, a packet each, for rules that a decoded packet no longer shows. */
 
 import { FrameReader } from "../../src/mqtt/frame.ts";
-import type { Client } from "./client.ts";
+import type { Client } from "../sim/world/client.ts";
 
 /** Every packet that the client is sent from now on, as hex. */
 export function wire(client: Client): string[] {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { Authentication } from "../../../src/core/authentication/authentication.ts";
 import type { Mechanism } from "../../../src/core/authentication/mechanism.ts";
-import type { Client, Version } from "../../support/client.ts";
+import type { Client, Version } from "../../sim/world/client.ts";
 import { ScramClient } from "../../support/scram.ts";
 import { authenticationOf, usersWith } from "../../support/users.ts";
-import { World, type WorldOptions } from "../../support/world.ts";
+import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 const SCRAM = "SCRAM-SHA-256";
 const PASSWORDS = { alice: "pencil", bob: "eraser" };

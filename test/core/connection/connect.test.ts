@@ -1,6 +1,6 @@
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { describe, expect, test } from "vitest";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 const will = { topic: "will", payload: Buffer.from("gone"), qos: 1 as const, retain: false };
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { effectiveKeepAlive } from "../../../src/core/connection/keepalive.ts";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 describe("keep alive", () => {
   test("[MQTT-3.1.2-22] [MQTT-3.2.2-22] a client is closed after one and a half times its silence, to the millisecond", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { FLUSH_MS } from "../../../src/core/connection/leaving.ts";
 import * as records from "../../../src/link/records.ts";
-import type { Client } from "../../support/client.ts";
-import { World } from "../../support/world.ts";
+import type { Client } from "../../sim/world/client.ts";
+import { World } from "../../sim/world/world.ts";
 
 const will = { topic: "will", payload: Buffer.from("gone"), qos: 1 as const, retain: false };
 

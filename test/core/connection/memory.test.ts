@@ -5,8 +5,8 @@
 import { expect, test } from "vitest";
 import { Reason } from "../../../src/mqtt/reason.ts";
 import { packet } from "../../mqtt/notation.ts";
-import type { Client } from "../../support/client.ts";
-import { World } from "../../support/world.ts";
+import type { Client } from "../../sim/world/client.ts";
+import { World } from "../../sim/world/world.ts";
 
 const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 

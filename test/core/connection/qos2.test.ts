@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { LinkLife } from "../../../src/core/connection/link-life.ts";
 import { ShardLink } from "../../../src/core/connection/shard-link.ts";
 import { Phase } from "../../../src/link/records.ts";
-import type { Client, Received } from "../../support/client.ts";
-import { World, type WorldOptions } from "../../support/world.ts";
+import type { Client, Received } from "../../sim/world/client.ts";
+import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 type Version = 3 | 4 | 5;
 

@@ -1,8 +1,8 @@
 /** Sessions that go on, end to end: connections, session objects and shards in one world. */
 import { describe, expect, test } from "vitest";
 import { shardOfTopic } from "../../../src/core/shard/placement.ts";
-import type { Client, Version } from "../../support/client.ts";
-import { World, type WorldOptions } from "../../support/world.ts";
+import type { Client, Version } from "../../sim/world/client.ts";
+import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 const KEEPING = { clean: false, properties: { sessionExpiryInterval: 3600 } };
 

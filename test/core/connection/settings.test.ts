@@ -1,7 +1,7 @@
 /** What an operator may ask for beyond the limits. */
 import { describe, expect, test } from "vitest";
-import type { Version } from "../../support/client.ts";
-import { World } from "../../support/world.ts";
+import type { Version } from "../../sim/world/client.ts";
+import { World } from "../../sim/world/world.ts";
 
 const TEXT = { payloadFormatIndicator: true };
 const NO_TEXT = Buffer.from([0x61, 0xff]);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CONFIRM_MS } from "../../../src/core/connection/subscribing.ts";
-import type { Client } from "../../support/client.ts";
-import { World, type WorldOptions } from "../../support/world.ts";
+import type { Client } from "../../sim/world/client.ts";
+import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 function connected(options: WorldOptions = {}, version: 4 | 5 = 5): { world: World; client: Client } {
   const world = new World(options);

@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import { isLegalReason, Reason } from "../../../src/mqtt/reason.ts";
 import { inboundCases } from "../../mqtt/corpus.ts";
 import { packet } from "../../mqtt/notation.ts";
-import type { Client } from "../../support/client.ts";
+import type { Client } from "../../sim/world/client.ts";
 import { Random } from "../../support/random.ts";
 import { wire } from "../../support/wire.ts";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 const hex = (notation: string): string => Buffer.from(packet(notation)).toString("hex");
 

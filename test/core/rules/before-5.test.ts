@@ -1,9 +1,9 @@
 /** What MQTT 3.1.1 says otherwise than 5.0, and 3.1 with it, over the whole broker. */
 import { describe, expect, test } from "vitest";
 import { packet } from "../../mqtt/notation.ts";
-import type { Client } from "../../support/client.ts";
+import type { Client } from "../../sim/world/client.ts";
 import { wire } from "../../support/wire.ts";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 const will = { topic: "will", payload: Buffer.from("gone"), qos: 1 as const, retain: false };

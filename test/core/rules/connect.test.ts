@@ -1,8 +1,8 @@
 /** The rules of CONNECT and CONNACK that no other file shows, over the whole broker. */
 import { describe, expect, test } from "vitest";
-import type { Client } from "../../support/client.ts";
+import type { Client } from "../../sim/world/client.ts";
 import { wire } from "../../support/wire.ts";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 import { packet } from "../../mqtt/notation.ts";
 
 const KEEPING = { clean: false, properties: { sessionExpiryInterval: 3600 } };

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { shardOfTopic } from "../../../src/core/shard/placement.ts";
 import { packet } from "../../mqtt/notation.ts";
-import type { Client } from "../../support/client.ts";
+import type { Client } from "../../sim/world/client.ts";
 import { wire } from "../../support/wire.ts";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 const KEEPING = { clean: false, properties: { sessionExpiryInterval: 3600 } };
 const hex = (notation: string): string => Buffer.from(packet(notation)).toString("hex");

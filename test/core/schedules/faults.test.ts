@@ -1,8 +1,8 @@
 /** DESIGN's ⚑ rules, each under the schedule that it answers. */
 
 import { describe, expect, test } from "vitest";
-import type { Client } from "../../support/client.ts";
-import { World, type WorldOptions } from "../../support/world.ts";
+import type { Client } from "../../sim/world/client.ts";
+import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 /** A subscriber of `t/#` and a publisher, with everything saved. */
 function pair(options: WorldOptions = {}): { world: World; subscriber: Client; publisher: Client } {

@@ -4,8 +4,8 @@
  */
 
 import { describe, expect, test } from "vitest";
-import type { Client, Version } from "../../support/client.ts";
-import { World } from "../../support/world.ts";
+import type { Client, Version } from "../../sim/world/client.ts";
+import { World } from "../../sim/world/world.ts";
 
 interface Scene {
   readonly shards: number;

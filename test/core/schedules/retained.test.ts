@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 test.each([1, 10])(
   "links: 10,000 retained messages of all shards come to a # subscriber with a Receive Maximum of %i: once, and a shard's in its order",

@@ -8,10 +8,10 @@
 
 import { describe, expect, test } from "vitest";
 import { SHARE_STRATEGIES } from "../../../src/core/shard/share-strategy.ts";
-import type { Client, Version } from "../../support/client.ts";
+import type { Client, Version } from "../../sim/world/client.ts";
 import { StorageFailure } from "../../support/node-sql.ts";
 import { Random } from "../../support/random.ts";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 const SEEDS = Number(process.env["SHARE_SEEDS"] ?? 60);
 const FIRST = Number(process.env["SHARE_FIRST"] ?? 1);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { World } from "../../support/world.ts";
+import { World } from "../../sim/world/world.ts";
 
 test("a message goes from one client to another through every part", () => {
   const world = new World();

@@ -1,7 +1,7 @@
 /** Topic aliases towards clients: a busy topic's name is sent once to each that takes aliases. */
 import { describe, expect, test } from "vitest";
-import type { Client } from "../../support/client.ts";
-import { World } from "../../support/world.ts";
+import type { Client } from "../../sim/world/client.ts";
+import { World } from "../../sim/world/world.ts";
 
 const TOPIC = "a/rather/long/topic";
 

@@ -1,8 +1,8 @@
 /** Shared subscriptions, end to end and without failures; `schedules/shares.test.ts` has the bad days. */
 import { describe, expect, test } from "vitest";
 import { SHARE_STRATEGIES, type ShareStrategy } from "../../../src/core/shard/share-strategy.ts";
-import type { Client, Version } from "../../support/client.ts";
-import { World, type WorldOptions } from "../../support/world.ts";
+import type { Client, Version } from "../../sim/world/client.ts";
+import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 const KEPT = { clean: false, properties: { sessionExpiryInterval: 3600 } };
 

@@ -3,7 +3,7 @@
  * order, and once. Above QoS 0 nothing may come twice but QoS 1, and that only after something went wrong.
  */
 
-import type { Received } from "../client.ts";
+import type { Received } from "../../sim/world/client.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Sent } from "./messages.ts";
 import type { Subscriptions } from "./subscriptions.ts";

@@ -1,6 +1,6 @@
 /** One connection of a device, from CONNECT on: what it asked for, how it ended, and what is under way in it. */
 
-import type { Version } from "../client.ts";
+import type { Version } from "../../sim/world/client.ts";
 import type { Came } from "./arrivals.ts";
 import type { Sent } from "./messages.ts";
 import { FOR_EVER } from "./plan.ts";

@@ -1,6 +1,6 @@
 /** What must hold when everything has healed and time has passed. */
 
-import type { World } from "../world.ts";
+import type { World } from "../../sim/world/world.ts";
 import type { Device } from "./device.ts";
 import type { Sent } from "./messages.ts";
 

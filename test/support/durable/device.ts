@@ -5,8 +5,8 @@
  */
 
 import { shardOfTopic } from "../../../src/core/shard/placement.ts";
-import type { Received } from "../client.ts";
-import type { World } from "../world.ts";
+import type { Received } from "../../sim/world/client.ts";
+import type { World } from "../../sim/world/world.ts";
 import { Arrivals, type Came, type Weather } from "./arrivals.ts";
 import { Attempt, type AttemptOptions, type End } from "./attempt.ts";
 import { Endings } from "./endings.ts";

@@ -14,9 +14,9 @@
  */
 
 import { TOPICS } from "../chaos-plan.ts";
-import type { Version } from "../client.ts";
+import type { Version } from "../../sim/world/client.ts";
 import { Random } from "../random.ts";
-import { World } from "../world.ts";
+import { World } from "../../sim/world/world.ts";
 import type { AttemptOptions } from "./attempt.ts";
 import { checkDrained, checkFailures, checkOwed } from "./checks.ts";
 import { Device, type DeviceHost, type Post } from "./device.ts";

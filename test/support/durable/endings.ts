@@ -4,7 +4,7 @@
  * woken.
  */
 
-import type { World } from "../world.ts";
+import type { World } from "../../sim/world/world.ts";
 import type { Attempt } from "./attempt.ts";
 import type { History } from "./history.ts";
 

@@ -1,9 +1,9 @@
 /** The faults that sessions have to survive, and how each is ended again. */
 
-import type { SessionNode, ShardNode } from "../node.ts";
+import type { SessionNode, ShardNode } from "../../sim/world/node.ts";
 import type { Random } from "../random.ts";
-import type { Version } from "../client.ts";
-import type { World } from "../world.ts";
+import type { Version } from "../../sim/world/client.ts";
+import type { World } from "../../sim/world/world.ts";
 import type { AttemptOptions } from "./attempt.ts";
 import type { Device } from "./device.ts";
 import type { History } from "./history.ts";

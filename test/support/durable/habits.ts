@@ -1,7 +1,7 @@
 /** What devices like to do: how they connect, what they subscribe to and what they publish. */
 
 import { FILTERS, TOPICS } from "../chaos-plan.ts";
-import type { Version } from "../client.ts";
+import type { Version } from "../../sim/world/client.ts";
 import type { Random } from "../random.ts";
 import type { AttemptOptions } from "./attempt.ts";
 import type { Publishing } from "./device.ts";

@@ -5,8 +5,8 @@
  */
 
 import { shardOfTopic } from "../../../src/core/shard/placement.ts";
-import type { Received } from "../client.ts";
-import type { World } from "../world.ts";
+import type { Received } from "../../sim/world/client.ts";
+import type { World } from "../../sim/world/world.ts";
 import type { Arrivals, Came, Weather } from "./arrivals.ts";
 import type { Attempt } from "./attempt.ts";
 

@@ -1,6 +1,6 @@
 /** A message as the one who published it knows it. Moments are those of the {@link History}. */
 
-import type { Link } from "../link.ts";
+import type { Link } from "../../sim/world/link.ts";
 import type { Attempt } from "./attempt.ts";
 
 export interface Sent {

@@ -1,7 +1,7 @@
 /** The packets that a device sends, from what it wants to say. */
 
 import type { IConnectPacket } from "mqtt-packet";
-import type { Version } from "../client.ts";
+import type { Version } from "../../sim/world/client.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Outgoing } from "./outbox.ts";
 import type { Wanted } from "./subscriptions.ts";

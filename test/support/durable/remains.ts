@@ -1,7 +1,7 @@
 /** When every session is over and days have passed, shards keep retained messages and what they were set up with. */
 
 import { checkNothingLeft } from "../chaos-remains.ts";
-import type { World } from "../world.ts";
+import type { World } from "../../sim/world/world.ts";
 
 const KEPT = ["meta", "retained"];
 

@@ -1,8 +1,8 @@
 /** A client whose device hears every packet, and the close, at the instant at which it comes, and answers by itself. */
 
-import { Client, type Received, type Version } from "../client.ts";
-import { Driver } from "../driver.ts";
-import type { World } from "../world.ts";
+import { Client, type Received, type Version } from "../../sim/world/client.ts";
+import { Driver } from "../../sim/world/driver.ts";
+import type { World } from "../../sim/world/world.ts";
 
 export interface Ear {
   heard(packet: Received): void;

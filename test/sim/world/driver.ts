@@ -1,8 +1,8 @@
 /** One connection in its Worker, driven as `src/edge/driver.ts` drives it. */
 
-import { Connection } from "../../src/core/connection/connection.ts";
-import type { Effect, LinkName } from "../../src/core/connection/effects.ts";
-import type { Reason } from "../../src/mqtt/reason.ts";
+import { Connection } from "../../../src/core/connection/connection.ts";
+import type { Effect, LinkName } from "../../../src/core/connection/effects.ts";
+import type { Reason } from "../../../src/mqtt/reason.ts";
 import type { Client } from "./client.ts";
 import type { Link } from "./link.ts";
 import type { World } from "./world.ts";

@@ -6,10 +6,10 @@
  * Everything that is ready at one moment happens in the order in which it was caused, unless `pick` chooses otherwise.
  */
 
-import { type Authentication, NO_AUTHENTICATION } from "../../src/core/authentication/authentication.ts";
-import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../src/core/limits.ts";
-import type { LinkName } from "../../src/core/connection/effects.ts";
-import { type Placement, shardOfTopic } from "../../src/core/shard/placement.ts";
+import { type Authentication, NO_AUTHENTICATION } from "../../../src/core/authentication/authentication.ts";
+import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../../src/core/limits.ts";
+import type { LinkName } from "../../../src/core/connection/effects.ts";
+import { type Placement, shardOfTopic } from "../../../src/core/shard/placement.ts";
 import { Channel } from "./channel.ts";
 import { Client, type Version } from "./client.ts";
 import { Driver } from "./driver.ts";

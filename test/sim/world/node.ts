@@ -3,18 +3,18 @@
  * memory, and turns that happen or do not. It does what `src/objects/*-object.ts` and `sockets.ts` do.
  */
 
-import { Session, type SessionAttachment, type SessionEffect } from "../../src/core/session/session.ts";
-import { SessionStore } from "../../src/core/session/store.ts";
-import { shardOfTopic } from "../../src/core/shard/placement.ts";
-import { Shard, type ShardEffect } from "../../src/core/shard/shard.ts";
-import { ShardStore } from "../../src/core/shard/store.ts";
-import { ByteReader, ByteWriter } from "../../src/link/bytes.ts";
-import { readMessage, writeMessage } from "../../src/link/message.ts";
-import type { Departed } from "../../src/link/records.ts";
-import type { Message } from "../../src/mqtt/message.ts";
+import { Session, type SessionAttachment, type SessionEffect } from "../../../src/core/session/session.ts";
+import { SessionStore } from "../../../src/core/session/store.ts";
+import { shardOfTopic } from "../../../src/core/shard/placement.ts";
+import { Shard, type ShardEffect } from "../../../src/core/shard/shard.ts";
+import { ShardStore } from "../../../src/core/shard/store.ts";
+import { ByteReader, ByteWriter } from "../../../src/link/bytes.ts";
+import { readMessage, writeMessage } from "../../../src/link/message.ts";
+import type { Departed } from "../../../src/link/records.ts";
+import type { Message } from "../../../src/mqtt/message.ts";
 import type { Channel } from "./channel.ts";
 import type { Link } from "./link.ts";
-import { type NodeSql, nodeSql } from "./node-sql.ts";
+import { type NodeSql, nodeSql } from "../../support/node-sql.ts";
 import type { World } from "./world.ts";
 
 export type AnyNode = ShardNode | SessionNode;

@@ -1,6 +1,6 @@
 /** A link's socket: a connection's driver at one end, an object at the other, frames in order both ways. */
 
-import type { LinkName } from "../../src/core/connection/effects.ts";
+import type { LinkName } from "../../../src/core/connection/effects.ts";
 import type { Channel } from "./channel.ts";
 import type { Driver } from "./driver.ts";
 import type { AnyNode } from "./node.ts";
