@@ -1,18 +1,13 @@
-/** One connection of a client to the broker: packets in both directions, until it closes. */
+/** One connection of a client to the broker over a real socket: packets in both directions, until it closes. */
 import mqttPacket, { type Packet } from "mqtt-packet";
 import type { Broker } from "../../scripts/broker.ts";
 import { openWire, type Transport, type Wire } from "../broker/support/wire.ts";
+import type { Line, LineEvents } from "../trial/site.ts";
 
 /** Where a broker can be reached. */
 export type Address = Pick<Broker, "wsUrl" | "tcpPort">;
 
-export interface LineEvents {
-  packet(packet: Packet): void;
-  /** Once, and nothing after it. */
-  closed(detail: string): void;
-}
-
-export class Line {
+export class SocketLine implements Line {
   readonly #version: 4 | 5;
   #events: LineEvents;
   #wire: Wire | undefined;
@@ -23,8 +18,8 @@ export class Line {
     this.#events = events;
   }
 
-  static async open(address: Address, transport: Transport, version: 4 | 5, events: LineEvents): Promise<Line> {
-    const line = new Line(version, events);
+  static async open(address: Address, transport: Transport, version: 4 | 5, events: LineEvents): Promise<SocketLine> {
+    const line = new SocketLine(version, events);
     const parser = mqttPacket.parser({ protocolVersion: version });
     parser.on("packet", (packet: Packet) => {
       if (!line.#isClosed) line.#events.packet(packet);
@@ -45,23 +40,19 @@ export class Line {
     if (!this.#isClosed) this.#wire!.send(mqttPacket.generate(packet, { protocolVersion: this.#version }));
   }
 
-  /** Ends the socket in an orderly way. */
   end(): void {
     this.#wire?.end();
   }
 
-  /** Reports the end of the socket, and no packet any more. */
   whenClosed(closed: () => void): void {
     this.#events = { packet: () => {}, closed };
   }
 
-  /** Drops the socket without a word; nothing of it is reported any more, not even this. */
   cut(): void {
     this.#isClosed = true;
     this.#wire?.cut();
   }
 
-  /** Reports nothing any more, and leaves the socket open. */
   abandon(): void {
     this.#isClosed = true;
   }

@@ -1,5 +1,5 @@
 /**
- * Where the broker runs, and how it is broken: workerd with the Worker of this folder, always on the same state and the
+ * A {@link Site} that is real: workerd with the Worker of this folder, always on the same state and the
  * same ports. While it is down, whoever asks for its address waits.
  */
 import { execFile } from "node:child_process";
@@ -11,19 +11,26 @@ import { join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
 import { promisify } from "node:util";
 import { startBroker, type Broker, BrokerStartError } from "../../scripts/broker.ts";
-import type { DiskFault } from "./disk-fault.ts";
-import type { Address } from "./line.ts";
+import type { DiskFault } from "../trial/disk-fault.ts";
+import type { Profile } from "../trial/device.ts";
+import type { Clock, Dialling, Network, ObjectName, Site, Timer } from "../trial/site.ts";
+import { type Address, SocketLine } from "./line.ts";
 
 const LOG_LINES = 200;
+/** Longer than the 10 s after which a call is made again that failed. */
+const PATIENCE_MS = 30_000;
 
-/** An object of the broker: `shard` 3, or the `session` of a client. */
-export type ObjectName = { readonly shard: number } | { readonly session: string };
-
-export function nameOf(object: ObjectName): string {
-  return "shard" in object ? `shard ${object.shard}` : `session ${object.session}`;
-}
-
-export class Site {
+export class RealSite implements Site {
+  readonly shards = 4;
+  readonly pollMs = 1000;
+  readonly patienceMs: number;
+  readonly network: Network = { dial: (profile, dialling) => void this.#dial(profile, dialling) };
+  readonly clock: Clock = {
+    get now() {
+      return performance.now();
+    },
+    after: (ms, act) => this.#after(ms, act),
+  };
   readonly #dir: string;
   readonly #vars: Record<string, string>;
   /** What the broker printed lately. */
@@ -36,17 +43,19 @@ export class Site {
   #port = 0;
   #tcpPort = 0;
   #ended = false;
+  readonly #timers = new Set<NodeJS.Timeout>();
 
   /** For a process that ends in the middle. */
   readonly #removeDir = (): void => rmSync(this.#dir, { recursive: true, force: true, maxRetries: 3 });
 
-  private constructor(dir: string, vars: Record<string, string>) {
+  private constructor(dir: string, vars: Record<string, string>, patienceMs = PATIENCE_MS) {
+    this.patienceMs = patienceMs;
     this.#dir = dir;
     this.#vars = vars;
   }
 
-  static async open(vars: Record<string, string> = {}): Promise<Site> {
-    const site = new Site(await mkdtemp(join(tmpdir(), "dormouse-torture-")), vars);
+  static async open(vars: Record<string, string> = {}, patienceMs?: number): Promise<RealSite> {
+    const site = new RealSite(await mkdtemp(join(tmpdir(), "dormouse-torture-")), vars, patienceMs);
     process.once("exit", site.#removeDir);
     try {
       await site.#start();
@@ -58,15 +67,15 @@ export class Site {
   }
 
   /** Another broker, which runs already and which no fault reaches but those of its clients' sockets. */
-  static around({ wsUrl, tcpPort, stop }: Address & { stop(): Promise<void> }): Site {
-    const site = new Site("", {});
+  static around({ wsUrl, tcpPort, stop }: Address & { stop(): Promise<void> }): RealSite {
+    const site = new RealSite("", {});
     site.#running.resolve({ wsUrl, tcpPort });
     site.#stopOther = stop;
     return site;
   }
 
-  address(): Promise<Address> {
-    return this.#running.promise;
+  async sleep(ms: number): Promise<void> {
+    await after(ms);
   }
 
   /** Kills workerd with no warning and starts it again after a while. */
@@ -117,6 +126,7 @@ export class Site {
 
   async close(): Promise<void> {
     this.#ended = true;
+    for (const timer of this.#timers) clearTimeout(timer);
     this.#running.promise.catch(() => {});
     await this.#broker?.stop();
     this.#broker = undefined;
@@ -124,6 +134,28 @@ export class Site {
     if (this.#dir === "") return;
     process.off("exit", this.#removeDir);
     await rm(this.#dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  }
+
+  /** While the broker is down, whoever dials waits. */
+  async #dial({ transport, version }: Profile, dialling: Dialling): Promise<void> {
+    let line: SocketLine;
+    try {
+      line = await SocketLine.open(await this.#running.promise, transport, version, dialling);
+    } catch {
+      dialling.failed();
+      return;
+    }
+    dialling.opened(line);
+  }
+
+  /** When the trial is over nothing more is done. */
+  #after(ms: number, act: () => void): Timer {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+    return { cancel: () => clearTimeout(timer) };
   }
 
   async #start(): Promise<void> {

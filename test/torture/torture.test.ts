@@ -4,10 +4,11 @@
  * all faults at once and with other seeds.
  */
 import { expect, test } from "vitest";
-import type { FaultName } from "./faults.ts";
-import { explanation, summary } from "./report.ts";
-import { round } from "./round.ts";
-import { Site } from "./site.ts";
+import { everybody } from "../trial/cast.ts";
+import { fault, type FaultName } from "../trial/faults.ts";
+import { explanation, summary } from "../trial/report.ts";
+import { type Outcome, trial } from "../trial/trial.ts";
+import { RealSite } from "./site.ts";
 
 interface Row {
   readonly fails: string;
@@ -37,17 +38,18 @@ const ROWS: readonly Row[] = [
 
 // Sockets and workerd are real: a seed repeats what is done, not when it meets what.
 test.each(ROWS)("every promise is kept when what fails is: $fails (seed $seed)", { timeout: 120_000 }, async (row) => {
-  const plan = { seed: row.seed, seconds: SECONDS, faults: row.faults, faultEveryMs: row.everyMs };
-  const outcome = await round(plan, await Site.open());
+  const outcome = await round(row, await RealSite.open());
   const broken = outcome.violations.length + outcome.stuck.length > 0;
   if (broken) expect.fail(`seed ${row.seed}\n${summary(outcome)}\n${explanation(outcome)}`);
 });
 
 test("a disk that forgets what it was told to write is found out (seed 9)", { timeout: 120_000 }, async () => {
-  const outcome = await round(
-    { seed: 9, seconds: SECONDS, faults: ["lie", "lie", "kill"], faultEveryMs: 300, patienceMs: 3000 },
-    await Site.open(),
-  );
+  const row: Row = { fails: "honesty", faults: ["lie", "lie", "kill"], everyMs: 300, seed: 9 };
+  const outcome = await round(row, await RealSite.open({}, 3000));
   const rules = new Set(outcome.violations.map(({ rule }) => rule));
   expect([...rules].some((rule) => rule === "lost" || rule === "repeated" || rule === "retained")).toBe(true);
 });
+
+function round({ seed, faults, everyMs }: Row, site: RealSite): Promise<Outcome> {
+  return trial({ seed, seconds: SECONDS, cast: everybody, faults: faults.map(fault), faultEveryMs: everyMs }, site);
+}

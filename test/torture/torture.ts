@@ -5,10 +5,11 @@
  */
 import { parseArgs } from "node:util";
 import { startMosquitto } from "../../bench/targets/mosquitto.ts";
-import { FAIR_FAULTS, FAULT_NAMES, type FaultName } from "./faults.ts";
-import { explanation, summary } from "./report.ts";
-import { round, type Plan } from "./round.ts";
-import { Site } from "./site.ts";
+import { everybody } from "../trial/cast.ts";
+import { FAIR_FAULTS, fault, FAULT_NAMES, type FaultName } from "../trial/faults.ts";
+import { explanation, summary } from "../trial/report.ts";
+import { type Plan, trial } from "../trial/trial.ts";
+import { RealSite } from "./site.ts";
 
 const { values } = parseArgs({
   options: {
@@ -39,11 +40,12 @@ for (let number = 0; number < rounds && (values.rounds !== undefined || performa
   const plan: Plan = {
     seed: Number(values.seed) + number,
     seconds: Number(values.seconds),
-    faults: values.faults.split(",").filter(Boolean) as FaultName[],
+    cast: everybody,
+    faults: (values.faults.split(",").filter(Boolean) as FaultName[]).map(fault),
     faultEveryMs: Number(values["fault-every-ms"]),
   };
   console.log(`\nseed ${plan.seed}, ${plan.seconds} s`);
-  const outcome = await round(plan, await site());
+  const outcome = await trial(plan, await site());
   console.log(summary(outcome));
   if (outcome.violations.length === 0 && outcome.stuck.length === 0) continue;
   broken += 1;
@@ -52,9 +54,9 @@ for (let number = 0; number < rounds && (values.rounds !== undefined || performa
 console.log(broken === 0 ? "\nevery promise was kept" : `\n${broken} rounds with broken promises`);
 process.exit(broken === 0 ? 0 : 1);
 
-async function site(): Promise<Site> {
-  if (values.against !== "mosquitto") return Site.open();
+async function site(): Promise<RealSite> {
+  if (values.against !== "mosquitto") return RealSite.open();
   const mosquitto = await startMosquitto();
   if (mosquitto === null) throw new Error("Mosquitto is not installed");
-  return Site.around(mosquitto);
+  return RealSite.around(mosquitto);
 }

@@ -6,7 +6,7 @@
  * as broken as before.
  */
 
-import type { DiskFault } from "../disk-fault.ts";
+import type { DiskFault } from "../../trial/disk-fault.ts";
 
 const broken = new Map<string, DiskFault>();
 

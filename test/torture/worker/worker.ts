@@ -7,7 +7,7 @@ import production from "../../../src/index.ts";
 import { sessionName, shardName } from "../../../src/names.ts";
 import { SessionObject } from "../../../src/objects/session-object.ts";
 import { ShardObject } from "../../../src/objects/shard-object.ts";
-import type { DiskFault } from "../disk-fault.ts";
+import type { DiskFault } from "../../trial/disk-fault.ts";
 import { breakDisk, mendDisk, withBreakableDisk } from "./disk.ts";
 import { evict } from "./eviction.ts";
 import { killWorkers, Lines } from "./lines.ts";

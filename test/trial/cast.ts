@@ -1,22 +1,44 @@
 /**
- * Who takes part in a run, and what each of them does all the time: publishers and subscribers of every kind that has
+ * Who takes part in a trial, and what each of them does all the time: publishers and subscribers of every kind that has
  * its own path through the broker. What a seed decides is transport, version where both will do, and who is slow.
  *
  * Topics are `t/<n>/x` for messages, `r/<n>/x` for retained ones and `w/<n>/x` for wills; the first two levels choose a
  * shard, so each kind is spread over all of them.
  */
-import { TRANSPORTS } from "../broker/support/wire.ts";
 import type { Random } from "../support/random.ts";
 import type { Profile } from "./device.ts";
 import { NEVER, type Filter, type Qos } from "./history.ts";
 
-export const MESSAGE_TOPICS = topics("t", 8);
-export const RETAINED_TOPICS = topics("r", 6);
-export const WILL_TOPICS = topics("w", 4);
+const TRANSPORTS = ["ws", "tcp"] as const;
+
+const MESSAGE_TOPICS = topics("t", 8);
+const RETAINED_TOPICS = topics("r", 6);
+const WILL_TOPICS = topics("w", 4);
+
+/** Topics by what is asked of them at the end: is everything delivered, and what is retained? */
+export interface Topics {
+  readonly messages: readonly string[];
+  readonly retained: readonly string[];
+  readonly wills: readonly string[];
+}
+
+export interface Cast {
+  readonly parts: readonly Part[];
+  readonly topics: Topics;
+}
 
 export interface Part {
   readonly profile: Profile;
-  readonly publishes?: { readonly topics: readonly string[]; readonly qos: readonly Qos[]; readonly retain: boolean };
+  readonly publishes?: {
+    readonly topics: readonly string[];
+    readonly qos: readonly Qos[];
+    /** How many of them are retained, of one. */
+    readonly retain: number;
+    /** Of some that are not. */
+    readonly expirySeconds?: readonly number[];
+    /** Time between two bursts, on average. */
+    readonly everyMs?: number;
+  };
   /** Goes offline now and then, on average so often and so long. */
   readonly leaves?: { readonly everyMs: number; readonly awayMs: readonly number[] };
   /** Loses its connection in every way there is, which is what wills are for. */
@@ -24,10 +46,16 @@ export interface Part {
   /** Starts clean now and then. */
   readonly renewsEveryMs?: number;
   /** Filters that it takes and gives up. */
-  readonly fickle?: readonly Filter[];
+  readonly fickle?: { readonly filters: readonly Filter[]; readonly everyMs?: number };
 }
 
-export function cast(random: Random): Part[] {
+/** Everybody, as the torture has it. */
+export function everybody(random: Random): Cast {
+  const topics = { messages: MESSAGE_TOPICS, retained: RETAINED_TOPICS, wills: WILL_TOPICS };
+  return { parts: allParts(random), topics };
+}
+
+function allParts(random: Random): Part[] {
   const everything = MESSAGE_TOPICS;
   const [t0, t1, t2, t3, t4, t5, t6, t7] = MESSAGE_TOPICS as [
     string,
@@ -51,22 +79,22 @@ export function cast(random: Random): Part[] {
     ...profile,
   });
   return [
-    { profile: member("pub-0", { version: 5 }), publishes: { topics: everything, qos: [1, 2], retain: false } },
-    { profile: member("pub-1", { version: 4 }), publishes: { topics: everything, qos: [0, 1, 2], retain: false } },
-    { profile: member("pub-2", {}), publishes: { topics: everything, qos: [2], retain: false } },
+    { profile: member("pub-0", { version: 5 }), publishes: { topics: everything, qos: [1, 2], retain: 0 } },
+    { profile: member("pub-1", { version: 4 }), publishes: { topics: everything, qos: [0, 1, 2], retain: 0 } },
+    { profile: member("pub-2", {}), publishes: { topics: everything, qos: [2], retain: 0 } },
     {
       profile: member("pub-3", { version: 4, expirySeconds: 0 }),
-      publishes: { topics: everything, qos: [0, 1, 2], retain: false },
+      publishes: { topics: everything, qos: [0, 1, 2], retain: 0 },
     },
     {
       profile: member("pub-4", { version: 5, expirySeconds: 0 }),
-      publishes: { topics: everything, qos: [1, 2], retain: false },
+      publishes: { topics: everything, qos: [1, 2], retain: 0 },
     },
     {
       profile: member("ret-0", { version: 5 }),
-      publishes: { topics: retained.slice(0, 4), qos: [0, 1, 2], retain: true },
+      publishes: { topics: retained.slice(0, 4), qos: [0, 1, 2], retain: 1 },
     },
-    { profile: member("ret-1", { version: 4 }), publishes: { topics: retained.slice(2), qos: [1, 2], retain: true } },
+    { profile: member("ret-1", { version: 4 }), publishes: { topics: retained.slice(2), qos: [1, 2], retain: 1 } },
 
     { profile: member("all-0", { version: 5, filters: [on("t/+/x", 2), on("w/+/x", 2)] }) },
     { profile: member("all-1", { version: 4, filters: [on("+/+/x", 1)] }) },
@@ -108,7 +136,7 @@ export function cast(random: Random): Part[] {
     },
     {
       profile: member("fickle-0", { version: 5, filters: [on(t6, 2)] }),
-      fickle: [on(t7, 1), on("t/+/x", 2), on("r/+/x", 1), on(retained[2]!, 2)],
+      fickle: { filters: [on(t7, 1), on("t/+/x", 2), on("r/+/x", 1), on(retained[2]!, 2)] },
     },
     { profile: member("new-0", { version: 5, filters: [on("t/+/x", 2)] }), renewsEveryMs: 2500 },
     {
@@ -117,7 +145,7 @@ export function cast(random: Random): Part[] {
         filters: [on(t2, 2), on("w/+/x", 2)],
         will: { topic: WILL_TOPICS[1]!, qos: 2, delaySeconds: 0 },
       }),
-      publishes: { topics: [t2, t3], qos: [2], retain: false },
+      publishes: { topics: [t2, t3], qos: [2], retain: 0 },
       leaves: { everyMs: 1500, awayMs: [0, 100] },
     },
 

@@ -191,6 +191,7 @@ class Reading {
       case "connected":
         return this.#connected(client, connection, event.sessionPresent);
       case "refused":
+      case "over":
         return;
       case "disconnect":
         connection.disconnectedAt = this.#at;

@@ -5,16 +5,16 @@
  */
 import type { IConnackPacket, IPublishPacket, ISubackPacket, IUnsubackPacket, Packet } from "mqtt-packet";
 import type { Random } from "../support/random.ts";
-import type { Transport } from "../broker/support/wire.ts";
-import type { Filter, Happening, History, Qos, Will } from "./history.ts";
-import { Line, type Address } from "./line.ts";
+import type { Filter, Happening, History, Will } from "./history.ts";
 import { Outgoing, type Publish } from "./outgoing.ts";
-import { keyOf, padded } from "./payload.ts";
+import { connectPacket, publishPacket, subscribePacket } from "./packets.ts";
+import { keyOf } from "./payload.ts";
+import type { Clock, Line, Network } from "./site.ts";
 
 export interface Profile {
   readonly clientId: string;
   readonly version: 4 | 5;
-  readonly transport: Transport;
+  readonly transport: "ws" | "tcp";
   /** 0: its session ends with its connection. NEVER: Clean Session 0 of 3.1.1, or no end in 5.0. */
   readonly expirySeconds: number;
   readonly receiveMaximum: number;
@@ -22,6 +22,10 @@ export interface Profile {
   readonly will?: Omit<Will, "payload">;
   /** The longest that it takes to acknowledge. */
   readonly answerMs: number;
+  /** Takes so many topic aliases, and uses those that it may. Only MQTT 5 has them. */
+  readonly topicAliasMaximum?: number;
+  /** How often it will not have a delivery, of one. Only MQTT 5 can say so. */
+  readonly refuses?: number;
 }
 
 /** Publishes under way at a time, if the broker lets it. */
@@ -29,46 +33,69 @@ const WINDOW = 20;
 const CONNACK_MS = 12_000;
 /** How long it waits for the broker to end the socket after DISCONNECT. */
 const PARTING_MS = 5000;
-
-let connections = 0;
+/** What a client says that will not have a message: Quota exceeded. */
+const REFUSAL = 0x97;
 
 export type End = "cut" | "end" | "disconnect" | "disconnect with will";
 
+type Acknowledgement = "puback" | "pubrec" | "pubcomp";
+
+interface Answer {
+  readonly cmd: Acknowledgement;
+  readonly messageId: number;
+  readonly reasonCode: number;
+}
+
+/** What a device needs of the place where it is. */
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly network: Network;
+  readonly history: History;
+  readonly random: Random;
+}
+
 export class Device {
   readonly profile: Profile;
-  readonly #address: () => Promise<Address>;
+  readonly #clock: Clock;
+  readonly #network: Network;
   readonly #history: History;
   readonly #random: Random;
   readonly #outgoing = new Outgoing();
   /** QoS 2 messages that came and were not released. */
   readonly #held = new Set<number>();
-  readonly #wanted = new Map<string, Qos>();
+  readonly #wanted = new Map<string, Filter>();
   readonly #granted = new Set<string>();
   readonly #asked = new Map<number, readonly string[]>();
-  readonly #answers: Packet[] = [];
+  readonly #answers: Answer[] = [];
+  /** Topics by the alias that the broker gave them in this connection, and aliases that the device gave. */
+  readonly #topics = new Map<number, string>();
+  readonly #aliases = new Map<string, number>();
   /** Taken over and left open. */
   readonly #leftOpen: Line[] = [];
   #line: Line | undefined;
   #connection = 0;
-  /** The end of a socket after DISCONNECT. */
-  #parted: Promise<void> | undefined;
+  /** Waiting for the end of a socket after DISCONNECT. */
+  #isParting = false;
   #isConnected = false;
   #isWanted = false;
   #isComing = false;
+  #takesOver = false;
   #startsClean = false;
   /** Its session has expired, or was told to end. */
   #isOver = false;
   #aloneSince = Number.POSITIVE_INFINITY;
   #window = WINDOW;
+  #aliasesMax = 0;
   #wills = 0;
   #said = "";
 
-  constructor(profile: Profile, address: () => Promise<Address>, history: History, random: Random) {
+  constructor(profile: Profile, { clock, network, history, random }: Surroundings) {
     this.profile = profile;
-    this.#address = address;
+    this.#clock = clock;
+    this.#network = network;
     this.#history = history;
     this.#random = random;
-    for (const { filter, qos } of profile.filters) this.#wanted.set(filter, qos);
+    for (const filter of profile.filters) this.#wanted.set(filter.filter, filter);
   }
 
   get clientId(): string {
@@ -77,6 +104,11 @@ export class Device {
 
   get isConnected(): boolean {
     return this.#isConnected;
+  }
+
+  /** The number of its present connection, or of the last one. */
+  get connection(): number {
+    return this.#connection;
   }
 
   /** What it still waits for, for whoever waits for it. */
@@ -92,7 +124,7 @@ export class Device {
   /** Comes and stays, however often it is thrown out. */
   come(): void {
     this.#isWanted = true;
-    void this.#come();
+    this.#come();
   }
 
   /** Loses its connection, and comes back at once. */
@@ -116,13 +148,19 @@ export class Device {
   /** Connects again without having closed anything. */
   takeOver(): void {
     if (!this.#isConnected || this.#isComing) return;
-    void this.#come(true);
+    this.#takesOver = true;
+    this.#come();
   }
 
   /** Ends for good, and every socket with it. */
   stop(): void {
     this.leave("cut");
-    for (const line of this.#leftOpen) line.cut();
+    this.hangUp();
+  }
+
+  /** Lets go of the sockets that it has left open. */
+  hangUp(): void {
+    for (const line of this.#leftOpen.splice(0)) line.cut();
   }
 
   /** False if it cannot just now. */
@@ -134,9 +172,13 @@ export class Device {
     return true;
   }
 
-  want(filter: string, qos: Qos | undefined): void {
-    if (qos === undefined) this.#wanted.delete(filter);
-    else this.#wanted.set(filter, qos);
+  want(filter: Filter): void {
+    this.#wanted.set(filter.filter, filter);
+    this.#askForInterests();
+  }
+
+  unwant(filter: string): void {
+    this.#wanted.delete(filter);
     this.#askForInterests();
   }
 
@@ -149,80 +191,60 @@ export class Device {
   // Connecting.
 
   #comeSoon(): void {
-    setTimeout(() => void this.#come(), this.#random.below(60));
+    this.#clock.after(this.#random.below(60), () => this.#come());
   }
 
-  async #come(takesOver = false): Promise<void> {
+  #come(): void {
     if (this.#isComing) return;
     this.#isComing = true;
-    try {
-      while (this.#isWanted && (takesOver || !this.#line)) {
-        await this.#parted;
-        try {
-          await this.#connect(await this.#address());
-          return;
-        } catch {
-          await new Promise((resolve) => setTimeout(resolve, 20 + this.#random.below(100)));
-        }
-      }
-    } finally {
-      this.#isComing = false;
-    }
+    this.#dial();
   }
 
-  async #connect(address: Address): Promise<void> {
-    const number = ++connections;
-    const { transport, version } = this.profile;
-    const line: Line = await Line.open(address, transport, version, {
-      packet: (packet) => this.#packet(line, packet),
-      closed: (detail) => this.#closed(line, "broker", `${this.#said}${detail}`),
+  #dial(): void {
+    if (this.#isParting) return;
+    if (!this.#isWanted || (this.#line && !this.#takesOver)) {
+      this.#isComing = false;
+      return;
+    }
+    this.#takesOver = false;
+    let line: Line | undefined;
+    this.#network.dial(this.profile, {
+      opened: (opened) => {
+        line = opened;
+        this.#isComing = false;
+        if (this.#isWanted) this.#connect(opened);
+        else opened.cut();
+      },
+      failed: () => this.#clock.after(20 + this.#random.below(100), () => this.#dial()),
+      packet: (packet) => this.#packet(line!, packet),
+      closed: (detail) => this.#closed(line!, "broker", `${this.#said}${detail}`),
     });
-    if (!this.#isWanted) return line.cut();
+  }
+
+  #connect(line: Line): void {
     if (this.#line) {
       this.#line.abandon();
       this.#leftOpen.push(this.#line);
       this.#lost();
     }
     this.#line = line;
-    this.#connection = number;
+    this.#connection += 1;
     this.#said = "";
-    const { clientId, expirySeconds, receiveMaximum } = this.profile;
+    const { clientId, version, expirySeconds, receiveMaximum } = this.profile;
     // The broker counts from when it noticed, and so to a later end.
-    if (performance.now() - this.#aloneSince > expirySeconds * 1000) this.#ended();
+    if (this.#clock.now - this.#aloneSince > expirySeconds * 1000) this.#ended();
     const cleanStart = expirySeconds === 0 || this.#startsClean;
     if (cleanStart) this.#forget();
     // Unless this one is answered, the next one must not find a session that this one began.
     if (this.#isOver) this.#startsClean = true;
     const will = this.profile.will && { ...this.profile.will, payload: `${clientId}!${++this.#wills}` };
-    this.#record({ type: "connect", cleanStart, expirySeconds, receiveMaximum, ...(will && { will }) });
-    line.send({
-      cmd: "connect",
-      protocolId: "MQTT",
-      protocolVersion: version,
-      clientId,
-      clean: cleanStart,
-      keepalive: 0,
-      ...(version === 5 && {
-        properties: {
-          ...(expirySeconds > 0 && { sessionExpiryInterval: Math.min(expirySeconds, 0xffffffff) }),
-          ...(receiveMaximum < 65_535 && { receiveMaximum }),
-        },
-      }),
-      ...(will && {
-        will: {
-          topic: will.topic,
-          payload: Buffer.from(will.payload),
-          qos: will.qos,
-          retain: false,
-          ...(version === 5 && will.delaySeconds > 0 && { properties: { willDelayInterval: will.delaySeconds } }),
-        },
-      }),
-    });
-    setTimeout(() => {
+    this.#record({ type: "connect", cleanStart, expirySeconds, receiveMaximum, version, ...(will && { will }) });
+    line.send(connectPacket(this.profile, cleanStart, will));
+    this.#clock.after(CONNACK_MS, () => {
       if (this.#line !== line || this.#isConnected) return;
       line.cut();
       this.#closed(line, "client", "no CONNACK");
-    }, CONNACK_MS).unref();
+    });
   }
 
   #connack(line: Line, packet: IConnackPacket): void {
@@ -242,6 +264,7 @@ export class Device {
     if (isOver && packet.sessionPresent) return this.renew("cut");
     if (!packet.sessionPresent) this.#forget();
     this.#window = Math.min(WINDOW, packet.properties?.receiveMaximum ?? WINDOW);
+    this.#aliasesMax = Math.min(this.profile.topicAliasMaximum ?? 0, packet.properties?.topicAliasMaximum ?? 0);
     for (const underway of this.#outgoing.all) {
       if (underway.received) this.#release(underway.packetId);
       else this.#sendPublish(underway, true);
@@ -260,24 +283,35 @@ export class Device {
       return;
     }
     this.#disconnect(line, how === "disconnect" ? 0 : 4, endsSession);
-    // Who does not wait for the end of the socket may be faster with the next one than the broker with this one.
-    const waitMs = this.#random.chance(0.2) ? 0 : PARTING_MS;
     this.#line = undefined;
     this.#lost();
-    const parted = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
-      line.abandon();
-      parted.resolve();
-    }, waitMs);
-    this.#parted = parted.promise;
+    this.#part(line);
+  }
+
+  /** Waits for the end of the socket before it comes again, for some time. */
+  #part(line: Line): void {
+    // Who does not wait for it may be faster with the next one than the broker with this one.
+    const waitMs = this.#random.chance(0.2) ? 0 : PARTING_MS;
     const connection = this.#connection;
+    this.#isParting = true;
+    let isOver = false;
+    const parted = (): void => {
+      if (isOver) return;
+      isOver = true;
+      this.#isParting = false;
+      if (this.#isComing) this.#dial();
+    };
+    const timer = this.#clock.after(waitMs, () => {
+      line.abandon();
+      parted();
+    });
     line.whenClosed(() => {
-      clearTimeout(timer);
+      timer.cancel();
       // Another one may have been on its way to take it over.
       if (this.#connection === connection) {
         this.#record({ type: "closed", by: "broker", detail: "after DISCONNECT" });
       }
-      parted.resolve();
+      parted();
     });
     line.end();
   }
@@ -309,10 +343,12 @@ export class Device {
 
   /** What goes with a connection. */
   #lost(): void {
-    if (this.#isConnected) this.#aloneSince = performance.now();
+    if (this.#isConnected) this.#aloneSince = this.#clock.now;
     this.#isConnected = false;
     this.#answers.length = 0;
     this.#asked.clear();
+    this.#topics.clear();
+    this.#aliases.clear();
     this.#outgoing.returnIds();
   }
 
@@ -358,13 +394,35 @@ export class Device {
   }
 
   #received(packet: IPublishPacket): void {
-    const { topic, qos, retain, dup, messageId: packetId = 0 } = packet;
-    this.#record({ type: "received", topic, payload: keyOf(packet.payload as Buffer), qos, retain, dup, packetId });
-    if (qos === 1) this.#answer({ cmd: "puback", messageId: packetId, reasonCode: 0 });
-    if (qos === 2) {
-      this.#held.add(packetId);
-      this.#answer({ cmd: "pubrec", messageId: packetId, reasonCode: 0 });
-    }
+    const { qos, retain, dup, messageId: packetId = 0, properties = {} } = packet;
+    const topic = this.#topicOf(packet);
+    const { messageExpiryInterval: expirySeconds, subscriptionIdentifier } = properties;
+    const identifiers = [subscriptionIdentifier ?? []].flat();
+    this.#record({
+      type: "received",
+      topic,
+      payload: keyOf(packet.payload as Buffer),
+      qos,
+      retain,
+      dup,
+      packetId,
+      ...(expirySeconds !== undefined && { expirySeconds }),
+      ...(identifiers.length > 0 && { identifiers }),
+    });
+    if (qos === 0) return;
+    const refuses = this.profile.version === 5 && this.#random.chance(this.profile.refuses ?? 0);
+    if (qos === 2 && !refuses) this.#held.add(packetId);
+    if (qos === 2 && refuses) this.#held.delete(packetId);
+    this.#answer({ cmd: qos === 1 ? "puback" : "pubrec", messageId: packetId, reasonCode: refuses ? REFUSAL : 0 });
+  }
+
+  /** The topic by its alias, if that is how it came. An alias that means nothing gives a topic that nobody sends to. */
+  #topicOf({ topic, properties }: IPublishPacket): string {
+    const alias = properties?.topicAlias;
+    if (alias === undefined) return topic;
+    if (alias < 1 || alias > (this.profile.topicAliasMaximum ?? 0)) return `topic alias ${alias} beyond the maximum`;
+    if (topic !== "") this.#topics.set(alias, topic);
+    return this.#topics.get(alias) ?? `topic alias ${alias} of nothing`;
   }
 
   #released(packetId: number): void {
@@ -374,38 +432,39 @@ export class Device {
   }
 
   /** In order [MQTT-4.6.0-2], at once or some time later. */
-  #answer(packet: Packet): void {
-    this.#answers.push(packet);
+  #answer(answer: Answer): void {
+    this.#answers.push(answer);
     if (this.profile.answerMs === 0) return this.#sendAnswers();
     if (this.#answers.length > 1) return;
-    setTimeout(() => this.#sendAnswers(), this.#random.below(this.profile.answerMs));
+    this.#clock.after(this.#random.below(this.profile.answerMs), () => this.#sendAnswers());
   }
 
   #sendAnswers(): void {
-    for (const packet of this.#answers.splice(0)) {
-      this.#record({
-        type: "answered",
-        packetId: packet.messageId!,
-        by: packet.cmd as "puback" | "pubrec" | "pubcomp",
-      });
-      this.#line!.send(packet);
+    for (const answer of this.#answers.splice(0)) {
+      const { cmd: by, messageId: packetId, reasonCode: reason } = answer;
+      this.#record({ type: "answered", packetId, by, ...(reason >= 0x80 && { reason }) });
+      this.#line!.send(answer);
     }
   }
 
-  #sendPublish({ topic, payload, qos, retain, packetId }: Publish & { packetId: number }, dup: boolean): void {
-    this.#record({ type: "publish", topic, payload, qos, retain, dup, packetId });
-    this.#line!.send({
-      cmd: "publish",
-      topic,
-      payload: padded(payload),
-      qos,
-      retain,
-      dup,
-      ...(qos > 0 && { messageId: packetId }),
-    });
+  #sendPublish({ packetId, ...publish }: Publish & { packetId: number }, dup: boolean): void {
+    const { topic, payload, qos, retain, expirySeconds } = publish;
+    const expires = this.profile.version === 5 && expirySeconds !== undefined;
+    this.#record({ type: "publish", topic, payload, qos, retain, dup, packetId, ...(expires && { expirySeconds }) });
+    this.#line!.send(publishPacket(publish, packetId, dup, expires, this.#aliasOf(topic)));
   }
 
-  #acknowledged(by: "puback" | "pubrec" | "pubcomp", packetId: number, reason: number): void {
+  /** Undefined for a topic that has none; `isNew` for one that the broker does not know. */
+  #aliasOf(topic: string): { readonly alias: number; readonly isNew: boolean } | undefined {
+    const known = this.#aliases.get(topic);
+    if (known !== undefined) return { alias: known, isNew: false };
+    if (this.#aliases.size >= this.#aliasesMax) return undefined;
+    const alias = this.#aliases.size + 1;
+    this.#aliases.set(topic, alias);
+    return { alias, isNew: true };
+  }
+
+  #acknowledged(by: Acknowledgement, packetId: number, reason: number): void {
     this.#record({ type: "acknowledged", packetId, by, reason });
     const underway = this.#outgoing.get(packetId);
     if (!underway) return;
@@ -432,15 +491,17 @@ export class Device {
   #askForInterests(): void {
     if (!this.#isConnected) return;
     const interests = this.#interests();
-    const missing = interests.filter((filter) => this.#wanted.has(filter));
+    const missing = interests.flatMap((filter) => this.#wanted.get(filter) ?? []);
     const unwanted = interests.filter((filter) => !this.#wanted.has(filter));
-    if (missing.length > 0) {
+    // One identifier holds for all of a SUBSCRIBE.
+    for (const filters of Map.groupBy(missing, ({ identifier }) => identifier).values()) {
       const packetId = this.#outgoing.takeId();
-      const filters = missing.map((filter) => ({ filter, qos: this.#wanted.get(filter)! }));
-      this.#asked.set(packetId, missing);
+      this.#asked.set(
+        packetId,
+        filters.map(({ filter }) => filter),
+      );
       this.#record({ type: "subscribe", packetId, filters });
-      const subscriptions = filters.map(({ filter, qos }) => ({ topic: filter, qos }));
-      this.#line!.send({ cmd: "subscribe", messageId: packetId, subscriptions });
+      this.#line!.send(subscribePacket(packetId, filters, this.profile.version));
     }
     if (unwanted.length > 0) {
       const packetId = this.#outgoing.takeId();
@@ -475,7 +536,7 @@ export class Device {
 
   /** Some of it may have been refused, or changed its mind meanwhile. */
   #askAgain(): void {
-    if (this.#interests().length > 0) setTimeout(() => this.#askForInterests(), 50);
+    if (this.#interests().length > 0) this.#clock.after(50, () => this.#askForInterests());
   }
 
   #record(happening: DeviceHappening): void {

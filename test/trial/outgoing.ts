@@ -10,6 +10,7 @@ export interface Publish {
   readonly payload: string;
   readonly qos: Qos;
   readonly retain: boolean;
+  readonly expirySeconds?: number;
 }
 
 export interface Underway extends Publish {

@@ -2,13 +2,10 @@
  * What is done to a broker under load, by name. A fault strikes once; one that lasts for a while is over when its promise
  * resolves, and others strike meanwhile.
  */
-import { setTimeout as after } from "node:timers/promises";
 import type { Random } from "../support/random.ts";
 import type { Device } from "./device.ts";
 import type { History } from "./history.ts";
 import { nameOf, type ObjectName, type Site } from "./site.ts";
-
-const SHARDS = 4;
 
 export interface Scene {
   readonly site: Site;
@@ -17,7 +14,13 @@ export interface Scene {
   readonly random: Random;
 }
 
-type Fault = (scene: Scene) => Promise<void>;
+type Strike = (scene: Scene) => Promise<void>;
+
+/** Something that can be done to a site. */
+export interface Fault {
+  readonly name: string;
+  readonly strike: Strike;
+}
 
 const FAULTS = {
   /** The client's network: it notices, or only the broker can, or it is somewhere else already. */
@@ -69,19 +72,21 @@ const FAULTS = {
   },
 
   /** An object dies in the middle of a turn, with a write made or not. */
-  async "mid-write"({ site, devices, history, random }) {
-    const object = anObject(devices, random);
+  async "mid-write"(scene) {
+    const { site, history, random } = scene;
+    const object = anObject(scene);
     const fault = random.of(["crash-before", "crash-after"] as const);
     note(history, fault, nameOf(object));
     await site.breakDisk(object, fault);
   },
 
   /** An object's writes fail for a while. */
-  async writes({ site, devices, history, random }) {
-    const object = anObject(devices, random);
+  async writes(scene) {
+    const { site, history, random } = scene;
+    const object = anObject(scene);
     note(history, "writes", nameOf(object));
     await site.breakDisk(object, "refuse");
-    await after(random.of([50, 300, 1000]));
+    await site.sleep(random.of([50, 300, 1000]));
     note(history, "mended", nameOf(object));
     await site.mendDisk(object);
   },
@@ -90,47 +95,48 @@ const FAULTS = {
   async "disk-full"({ site, history, random }) {
     note(history, "disk-full", "workerd");
     await site.limitFiles(random.of([0, 20_000, 100_000]));
-    await after(random.of([50, 300, 1000]));
+    await site.sleep(random.of([50, 300, 1000]));
     note(history, "disk-freed", "workerd");
     await site.limitFiles(undefined);
   },
   /** A disk that says it has written and has not. No broker can stand that, so this shows that the checker sees. */
-  async lie({ site, devices, history, random }) {
-    const object = anObject(devices, random);
+  async lie(scene) {
+    const { site, history, random } = scene;
+    const object = anObject(scene);
     note(history, "lie", nameOf(object));
     await site.breakDisk(object, "forget");
-    await after(random.of([100, 500]));
+    await site.sleep(random.of([100, 500]));
     await site.mendDisk(object);
   },
-} satisfies Record<string, Fault>;
+} satisfies Record<string, Strike>;
 
 export type FaultName = keyof typeof FAULTS;
 export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
 /** What a broker has to stand. */
 export const FAIR_FAULTS = FAULT_NAMES.filter((name) => name !== "lie");
 
-export function strike(name: FaultName, scene: Scene): Promise<void> {
-  return FAULTS[name](scene);
+export function fault(name: FaultName): Fault {
+  return { name, strike: FAULTS[name] };
 }
 
 /** One of them mostly, sometimes half of them, rarely all. */
-function someOf<T>(choices: readonly T[], random: Random): T[] {
+export function someOf<T>(choices: readonly T[], random: Random): T[] {
   const dice = random.next();
   if (dice < 0.7) return [random.of(choices)];
   return dice < 0.9 ? choices.filter(() => random.chance(0.5)) : [...choices];
 }
 
-function anObject(devices: readonly Device[], random: Random): ObjectName {
-  return random.chance(0.7) ? { shard: random.below(SHARDS) } : { session: random.of(devices).clientId };
+export function anObject({ devices, random, site: { shards } }: Scene): ObjectName {
+  return random.chance(0.7) ? { shard: random.below(shards) } : { session: random.of(devices).clientId };
 }
 
 async function eachShard(
-  { random, history }: Scene,
+  { random, history, site }: Scene,
   fault: string,
   act: (shard: ObjectName) => Promise<void>,
 ): Promise<void> {
   const shards = someOf(
-    Array.from({ length: SHARDS }, (_, shard) => ({ shard })),
+    Array.from({ length: site.shards }, (_, shard) => ({ shard })),
     random,
   );
   await Promise.all(
@@ -164,6 +170,6 @@ async function loseWorkers({ site, devices, random, history }: Scene, fault: str
   );
 }
 
-function note(history: History, fault: string, object: string, forgets = false, client?: string): void {
+export function note(history: History, fault: string, object: string, forgets = false, client?: string): void {
   history.record({ type: "fault", fault, object, forgets, ...(client !== undefined && { client }) });
 }

@@ -1,13 +1,12 @@
 /**
- * One round of torture: everybody connects, load and faults run for a while, the faults stop, everybody comes back, and
- * what is owed has to come. Then the history is judged.
+ * A trial: everybody connects, load and faults run for a while, the faults stop, everybody comes back, and what is owed
+ * has to come. Then the history is judged.
  */
-import { setTimeout as after } from "node:timers/promises";
 import { Random } from "../support/random.ts";
-import { cast, MESSAGE_TOPICS, RETAINED_TOPICS, WILL_TOPICS, type Part } from "./cast.ts";
+import type { Cast, Topics } from "./cast.ts";
 import { check, owed, type Violation } from "./checker.ts";
-import { Device } from "./device.ts";
-import { strike, type FaultName, type Scene } from "./faults.ts";
+import { Device, type Surroundings } from "./device.ts";
+import type { Fault, Scene } from "./faults.ts";
 import { History, type HistoryEvent } from "./history.ts";
 import { Load } from "./load.ts";
 import { key } from "./payload.ts";
@@ -17,11 +16,10 @@ export interface Plan {
   readonly seed: number;
   /** How long load and faults run. */
   readonly seconds: number;
-  readonly faults: readonly FaultName[];
+  readonly cast: (random: Random) => Cast;
+  readonly faults: readonly Fault[];
   /** Time between two faults, on average. */
   readonly faultEveryMs: number;
-  /** How long what is owed may not become less, before it counts as lost. */
-  readonly patienceMs?: number;
 }
 
 export interface Outcome {
@@ -35,37 +33,40 @@ export interface Outcome {
   readonly log: readonly string[];
 }
 
-/** How long nothing may become less. Longer than the 10 s after which a call is made again that failed. */
-const PATIENCE_MS = 30_000;
 const AUDITOR = "auditor";
 
 /** @param site is closed at the end */
-export async function round(plan: Plan, site: Site): Promise<Outcome> {
+export async function trial(plan: Plan, site: Site): Promise<Outcome> {
   const random = new Random(plan.seed);
-  const history = new History(() => performance.now());
+  const { clock, network } = site;
+  const history = new History(() => clock.now);
+  const surroundings: Surroundings = { clock, network, history, random };
   const devices: Device[] = [];
-  const enlist = (part: Part): Device => {
-    const device = new Device(part.profile, () => site.address(), history, random);
+  const enlist = (profile: Device["profile"]): Device => {
+    const device = new Device(profile, surroundings);
     devices.push(device);
     device.come();
     return device;
   };
   try {
-    const parts = cast(random).map((part) => ({ part, device: enlist(part) }));
+    const { parts, topics } = plan.cast(random);
+    const players = parts.map((part) => ({ part, device: enlist(part.profile) }));
     const members = [...devices];
-    const stuck = [...(await settled(members, history, plan.patienceMs))];
+    const stuck = [...(await settled(members, site))];
 
-    const load = new Load(random);
-    for (const { part, device } of parts) load.start(part, device);
+    const load = new Load(clock, random);
+    for (const { part, device } of players) load.start(part, device);
     await strikes(plan, { site, devices: members, history, random });
     load.stop();
     await site.mendDisk();
     for (const device of members) device.come();
 
-    const faultsOver = performance.now();
-    stuck.push(...(await settled(members, history, plan.patienceMs)));
-    if (stuck.length === 0) stuck.push(...(await audit(enlist({ profile: auditorProfile(random) }), devices, history)));
-    const settledMs = performance.now() - faultsOver;
+    const faultsOver = clock.now;
+    stuck.push(...(await settled(members, site, history)));
+    if (stuck.length === 0) {
+      stuck.push(...(await audit(enlist(auditorProfile(random)), { devices, topics, history, site })));
+    }
+    const settledMs = clock.now - faultsOver;
 
     history.close();
     return {
@@ -86,16 +87,20 @@ export async function round(plan: Plan, site: Site): Promise<Outcome> {
 
 /** Faults, until time is up; what lasts for a while is waited for. */
 async function strikes({ seconds, faults, faultEveryMs }: Plan, scene: Scene): Promise<void> {
-  const end = performance.now() + seconds * 1000;
+  const { clock } = scene.site;
+  const end = clock.now + seconds * 1000;
   const lasting = new Set<Promise<void>>();
   for (;;) {
     const pauseMs = scene.random.next() * 2 * faultEveryMs;
-    const left = end - performance.now();
-    await after(Math.max(0, Math.min(pauseMs, left)));
+    const left = end - clock.now;
+    await scene.site.sleep(Math.max(0, Math.min(pauseMs, left)));
     if (pauseMs >= left) break;
     if (faults.length === 0) continue;
-    const fault = strike(scene.random.of(faults), scene).finally(() => lasting.delete(fault));
-    lasting.add(fault);
+    const strike = scene.random
+      .of(faults)
+      .strike(scene)
+      .finally(() => lasting.delete(strike));
+    lasting.add(strike);
   }
   await Promise.all(lasting);
 }
@@ -104,22 +109,24 @@ async function strikes({ seconds, faults, faultEveryMs }: Plan, scene: Scene): P
  * Waits until none of them waits for anything and, with a history, nothing is owed to anybody, as long as it becomes
  * less. Returns what is still missing when patience is over.
  */
-async function settled(devices: readonly Device[], history?: History, patienceMs = PATIENCE_MS): Promise<string[]> {
+async function settled(devices: readonly Device[], site: Site, history?: History): Promise<string[]> {
+  const { clock, pollMs, patienceMs } = site;
   let least = Number.POSITIVE_INFINITY;
-  let end = performance.now() + patienceMs;
+  let end = clock.now + patienceMs;
   for (;;) {
     const missing = devices.flatMap((device) => {
       const unsettled = device.unsettled;
       return unsettled === undefined ? [] : [`${device.clientId} ${unsettled}`];
     });
-    if (history) missing.push(...owed(history.events).map(({ says }) => says));
+    // Before that more is missing in any case.
+    if (history && missing.length === 0) missing.push(...owed(history.events).map(({ says }) => says));
     if (missing.length === 0) return [];
     if (missing.length < least) {
       least = missing.length;
-      end = performance.now() + patienceMs;
+      end = clock.now + patienceMs;
     }
-    if (performance.now() > end) return missing;
-    await after(Math.min(1000, 20 + missing.length));
+    if (clock.now > end) return missing;
+    await site.sleep(Math.min(pollMs, 20 + missing.length));
   }
 }
 
@@ -136,34 +143,39 @@ function auditorProfile(random: Random): Device["profile"] {
   };
 }
 
-let fences = 0;
-function fence(auditor: Device, topic: string): string {
-  const payload = key(`${AUDITOR}-fence`, ++fences, 0);
-  if (!auditor.publish({ topic, payload, qos: 1, retain: false })) throw new Error("the auditor cannot publish");
-  return payload;
+interface Audited {
+  readonly devices: readonly Device[];
+  readonly topics: Topics;
+  readonly history: History;
+  readonly site: Site;
 }
 
 /**
  * Asks once more: a message to every topic, behind which nothing is on its way any more, and which retained message each
  * topic has. Returns what did not come.
  */
-async function audit(auditor: Device, devices: readonly Device[], history: History): Promise<string[]> {
-  const stuck = await settled([auditor]);
+async function audit(auditor: Device, { devices, topics, history, site }: Audited): Promise<string[]> {
+  let fences = 0;
+  const fence = (topic: string): void => {
+    const payload = key(`${AUDITOR}-fence`, ++fences, 0);
+    if (!auditor.publish({ topic, payload, qos: 1, retain: false })) throw new Error("the auditor cannot publish");
+  };
+  const stuck = await settled([auditor], site);
   if (stuck.length > 0) return stuck;
-  for (const topic of [...MESSAGE_TOPICS, ...WILL_TOPICS]) fence(auditor, topic);
-  for (const topic of RETAINED_TOPICS) {
+  for (const topic of [...topics.messages, ...topics.wills]) fence(topic);
+  for (const topic of topics.retained) {
     const from = history.events.length;
-    auditor.want(topic, 1);
+    auditor.want({ filter: topic, qos: 1 });
     // It comes before what is published after SUBACK, or some fences later.
     for (let tries = 0; tries < 3 && keptSince(history, from, topic) === undefined; tries++) {
-      stuck.push(...(await settled([auditor])));
-      fence(auditor, topic);
-      stuck.push(...(await settled([auditor])));
+      stuck.push(...(await settled([auditor], site)));
+      fence(topic);
+      stuck.push(...(await settled([auditor], site)));
       if (stuck.length > 0) return stuck;
     }
     history.record({ type: "kept", topic, payload: keptSince(history, from, topic) ?? "" });
   }
-  return settled(devices, history);
+  return settled(devices, site, history);
 }
 
 function keptSince(history: History, from: number, topic: string): string | undefined {

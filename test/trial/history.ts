@@ -14,12 +14,18 @@ export interface Will {
   /** Of this will alone. */
   readonly payload: string;
   readonly qos: Qos;
+  readonly retain?: boolean;
   readonly delaySeconds: number;
 }
 
+/** A subscription as it is asked for; what MQTT 5 adds is left out where it is not asked for. */
 export interface Filter {
   readonly filter: string;
   readonly qos: Qos;
+  readonly noLocal?: boolean;
+  readonly retainAsPublished?: boolean;
+  readonly retainHandling?: 0 | 1 | 2;
+  readonly identifier?: number;
 }
 
 /** 3.1.1 has no expiry; Clean Session 1 is 0 and Clean Session 0 is this. */
@@ -32,6 +38,7 @@ export type ClientEvent = { readonly client: string; readonly connection: number
       readonly cleanStart: boolean;
       readonly expirySeconds: number;
       readonly receiveMaximum: number;
+      readonly version?: 4 | 5;
       readonly will?: Will;
     }
   | { readonly type: "connected"; readonly sessionPresent: boolean }
@@ -50,6 +57,8 @@ export type ClientEvent = { readonly client: string; readonly connection: number
       readonly payload: string;
       readonly qos: Qos;
       readonly retain: boolean;
+      /** Message Expiry Interval. */
+      readonly expirySeconds?: number;
       /** Sent again with the packet id that it had. */
       readonly dup: boolean;
       readonly packetId: number;
@@ -70,10 +79,22 @@ export type ClientEvent = { readonly client: string; readonly connection: number
       readonly retain: boolean;
       readonly dup: boolean;
       readonly packetId: number;
+      /** What is left of the Message Expiry Interval, if anything was said of it. */
+      readonly expirySeconds?: number;
+      /** Subscription Identifiers. */
+      readonly identifiers?: readonly number[];
     }
   /** PUBREL to the client. */
   | { readonly type: "released"; readonly packetId: number }
-  | { readonly type: "answered"; readonly packetId: number; readonly by: "puback" | "pubrec" | "pubcomp" }
+  | {
+      readonly type: "answered";
+      readonly packetId: number;
+      readonly by: "puback" | "pubrec" | "pubcomp";
+      /** 0x80 and above: the client will not have it. */
+      readonly reason?: number;
+    }
+  /** The broker is through with the connection. Only who looks inside can tell. */
+  | { readonly type: "over" }
 );
 
 export type HistoryEvent = { readonly at: number } & (

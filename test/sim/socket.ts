@@ -1,0 +1,60 @@
+/** A client's socket in the simulated broker: what comes is heard at the instant at which it comes. */
+
+import type { Packet } from "mqtt-packet";
+import type { Profile } from "../trial/device.ts";
+import type { Line, LineEvents } from "../trial/site.ts";
+import { Client } from "./world/client.ts";
+import { Driver } from "./world/driver.ts";
+import type { World } from "./world/world.ts";
+
+export class SimulatedLine extends Client implements Line {
+  #events: LineEvents | undefined;
+
+  constructor(world: World, { clientId, version }: Profile, worker: string, events: LineEvents) {
+    const driver = new Driver(world, worker);
+    super(world, driver, clientId, version);
+    this.#events = events;
+    this.acknowledges = false;
+    this.releases = false;
+    driver.client = this;
+    world.clients.push(this);
+  }
+
+  override deliver(bytes: Uint8Array): void {
+    super.deliver(bytes);
+    for (const packet of this.received.splice(0)) this.#events?.packet(packet as Packet);
+  }
+
+  /** The broker closes it. */
+  override close(code: number): void {
+    const isOpen = this.closed === undefined;
+    super.close(code);
+    if (isOpen) this.#hearEnd(String(code));
+  }
+
+  /** The network fails, or the Worker dies. */
+  override cut(): void {
+    const isOpen = this.closed === undefined;
+    super.cut();
+    if (isOpen) this.#hearEnd("1006");
+  }
+
+  end(): void {
+    if (this.closed === undefined) this.world.push(this.up, () => this.driver.closed());
+  }
+
+  abandon(): void {
+    this.#events = undefined;
+  }
+
+  whenClosed(closed: () => void): void {
+    this.#events = { packet: () => {}, closed };
+    if (this.closed !== undefined) this.#hearEnd("");
+  }
+
+  #hearEnd(detail: string): void {
+    const events = this.#events;
+    this.#events = undefined;
+    events?.closed(detail);
+  }
+}
