@@ -8,14 +8,24 @@ import type { DiskFault } from "../trial/disk-fault.ts";
 import type { Dialling, Clock, Network, ObjectName, Site } from "../trial/site.ts";
 import type { Profile } from "../trial/device.ts";
 import { StorageFailure } from "../support/node-sql.ts";
+import type { History } from "../trial/history.ts";
+import { leftovers } from "./leftovers.ts";
 import { SimulatedLine } from "./socket.ts";
 import { Timers } from "./timers.ts";
 import type { SessionNode, ShardNode } from "./world/node.ts";
 import { World, type WorldOptions } from "./world/world.ts";
 
 const WORKERS = ["w1", "w2", "w3"] as const;
+const DAY_MS = 24 * 3600 * 1000;
 /** More steps than this are an endless loop. */
 const STEPS_MAX = 300_000;
+
+interface Living {
+  readonly client: string;
+  /** Its number, once the client has said CONNECT. */
+  connection: number | undefined;
+  line: SimulatedLine;
+}
 
 export class SimulatedSite implements Site {
   readonly world: World;
@@ -30,7 +40,10 @@ export class SimulatedSite implements Site {
   readonly #timers = new Timers();
   readonly #startMs: number;
   /** Lines whose connections may not be over yet. */
-  #lines: { readonly line: SimulatedLine; readonly profile: Profile }[] = [];
+  #lines: Living[] = [];
+  /** Connections of each client. */
+  readonly #connections = new Map<string, number>();
+  #history: History | undefined;
   #isDown = false;
   #hasWoken = false;
 
@@ -44,7 +57,8 @@ export class SimulatedSite implements Site {
       get now() {
         return world.now - startMs;
       },
-      after: (ms, act) => this.#timers.add(world.now + ms, act),
+      // A clock has whole milliseconds.
+      after: (ms, act) => this.#timers.add(Math.ceil(world.now + ms), act),
     };
   }
 
@@ -79,7 +93,16 @@ export class SimulatedSite implements Site {
     });
   }
 
+  attend(history: History): void {
+    this.#history = history;
+  }
+
   #step(): void {
+    this.#happen();
+    for (const living of this.#lines) if (living.line.driver.done) return this.#bury();
+  }
+
+  #happen(): void {
     const { world } = this;
     this.steps += 1;
     if (this.steps > STEPS_MAX) throw new Error("the world does not come to rest");
@@ -95,17 +118,29 @@ export class SimulatedSite implements Site {
       dialling.failed();
       return;
     }
-    const line = new SimulatedLine(this.world, profile, this.#random.of(WORKERS), dialling);
-    this.#lines.push({ line, profile });
-    dialling.opened(line);
+    const { clientId } = profile;
+    const living: Living = { client: clientId, connection: undefined, line: undefined! };
+    const connects = (): void => {
+      living.connection = (this.#connections.get(clientId) ?? 0) + 1;
+      this.#connections.set(clientId, living.connection);
+    };
+    living.line = new SimulatedLine(this.world, profile, this.#random.of(WORKERS), dialling, connects);
+    this.#lines.push(living);
+    dialling.opened(living.line);
   }
 
-  /** The client's lines whose connections may not be over. */
+  /** Connections that are over are told of, unless their Worker died. */
+  #bury(): void {
+    this.#lines = this.#lines.filter(({ client, connection, line }) => {
+      if (!line.driver.done) return true;
+      if (connection !== undefined) this.#history?.record({ type: "over", client, connection });
+      return false;
+    });
+  }
+
+  /** The client's lines, or all, whose connections may not be over. */
   linesOf(client?: string): SimulatedLine[] {
-    this.#lines = this.#lines.filter(({ line }) => !line.driver.done);
-    return this.#lines.flatMap(({ line, profile }) =>
-      client === undefined || profile.clientId === client ? [line] : [],
-    );
+    return this.#lines.flatMap((living) => (client === undefined || living.client === client ? [living.line] : []));
   }
 
   node(object: ObjectName): ShardNode | SessionNode {
@@ -131,7 +166,9 @@ export class SimulatedSite implements Site {
   }
 
   async killWorker(client?: string): Promise<void> {
-    for (const { driver } of this.linesOf(client)) driver.kill();
+    const dying = this.linesOf(client);
+    this.#lines = this.#lines.filter(({ line }) => !dying.includes(line));
+    for (const { driver } of dying) driver.kill();
   }
 
   async kill(downMs: number): Promise<void> {
@@ -160,6 +197,17 @@ export class SimulatedSite implements Site {
 
   async limitFiles(bytes: number | undefined): Promise<void> {
     for (const { sql } of this.#nodes()) sql.failWrites = bytes !== undefined;
+  }
+
+  /** Days go by: whatever has a deadline meets it. */
+  async remains(): Promise<readonly string[]> {
+    await this.sleep(120_000);
+    // An object that went down with the Worker of its connection learns of it when its 12 h alarm goes off.
+    for (const session of this.world.sessions.values()) session.ring();
+    await this.sleep(200_000);
+    // The longest alarm is the one for messages that are too old; it may be set although they went long before.
+    await this.sleep(this.world.limits.queueSecondsMax * 1000 + 3 * DAY_MS);
+    return leftovers(this.world);
   }
 
   async close(): Promise<void> {

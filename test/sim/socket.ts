@@ -9,15 +9,23 @@ import type { World } from "./world/world.ts";
 
 export class SimulatedLine extends Client implements Line {
   #events: LineEvents | undefined;
+  readonly #connects: () => void;
 
-  constructor(world: World, { clientId, version }: Profile, worker: string, events: LineEvents) {
+  /** @param connects called when the client says CONNECT */
+  constructor(world: World, { clientId, version }: Profile, worker: string, events: LineEvents, connects: () => void) {
     const driver = new Driver(world, worker);
     super(world, driver, clientId, version);
     this.#events = events;
+    this.#connects = connects;
     this.acknowledges = false;
     this.releases = false;
     driver.client = this;
     world.clients.push(this);
+  }
+
+  override send(packet: Packet): void {
+    if (packet.cmd === "connect") this.#connects();
+    super.send(packet);
   }
 
   override deliver(bytes: Uint8Array): void {

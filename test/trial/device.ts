@@ -83,9 +83,12 @@ export class Device {
   #startsClean = false;
   /** Its session has expired, or was told to end. */
   #isOver = false;
+  /** It comes once more, to end its session. */
+  #isEnding = false;
   #aloneSince = Number.POSITIVE_INFINITY;
   #window = WINDOW;
   #aliasesMax = 0;
+  #isPrompt = false;
   #wills = 0;
   #said = "";
 
@@ -150,6 +153,25 @@ export class Device {
     if (!this.#isConnected || this.#isComing) return;
     this.#takesOver = true;
     this.#come();
+  }
+
+  /** Acknowledges at once from now on. */
+  hurry(): void {
+    this.#isPrompt = true;
+    this.#sendAnswers();
+  }
+
+  /** Comes once more, leaves no session behind, and stays away. */
+  endSession(): void {
+    this.#isEnding = true;
+    this.#startsClean = true;
+    this.leave("cut");
+    this.come();
+  }
+
+  /** It has done that. */
+  get hasEnded(): boolean {
+    return this.#isEnding && !this.#isWanted;
   }
 
   /** Ends for good, and every socket with it. */
@@ -230,16 +252,20 @@ export class Device {
     this.#line = line;
     this.#connection += 1;
     this.#said = "";
-    const { clientId, version, expirySeconds, receiveMaximum } = this.profile;
+    const { clientId, version, receiveMaximum } = this.profile;
     // The broker counts from when it noticed, and so to a later end.
-    if (this.#clock.now - this.#aloneSince > expirySeconds * 1000) this.#ended();
-    const cleanStart = expirySeconds === 0 || this.#startsClean;
+    if (this.#clock.now - this.#aloneSince > this.profile.expirySeconds * 1000) this.#ended();
+    const cleanStart = this.profile.expirySeconds === 0 || this.#startsClean;
+    // Clean Session of 3.1.1 is both.
+    const isBrief = this.#isEnding || (version === 4 && cleanStart);
+    const expirySeconds = isBrief ? 0 : this.profile.expirySeconds;
     if (cleanStart) this.#forget();
     // Unless this one is answered, the next one must not find a session that this one began.
     if (this.#isOver) this.#startsClean = true;
-    const will = this.profile.will && { ...this.profile.will, payload: `${clientId}!${++this.#wills}` };
+    const will = !this.#isEnding &&
+      this.profile.will && { ...this.profile.will, payload: `${clientId}!${++this.#wills}` };
     this.#record({ type: "connect", cleanStart, expirySeconds, receiveMaximum, version, ...(will && { will }) });
-    line.send(connectPacket(this.profile, cleanStart, will));
+    line.send(connectPacket({ ...this.profile, expirySeconds }, cleanStart, will || undefined));
     this.#clock.after(CONNACK_MS, () => {
       if (this.#line !== line || this.#isConnected) return;
       line.cut();
@@ -258,6 +284,7 @@ export class Device {
     this.#isConnected = true;
     this.#startsClean = false;
     this.#record({ type: "connected", sessionPresent: packet.sessionPresent });
+    if (this.#isEnding) return this.leave("disconnect");
     const isOver = this.#isOver;
     this.#isOver = false;
     // A session that it knows nothing of any more [MQTT-3.2.2-4].
@@ -434,7 +461,7 @@ export class Device {
   /** In order [MQTT-4.6.0-2], at once or some time later. */
   #answer(answer: Answer): void {
     this.#answers.push(answer);
-    if (this.profile.answerMs === 0) return this.#sendAnswers();
+    if (this.#isPrompt || this.profile.answerMs === 0) return this.#sendAnswers();
     if (this.#answers.length > 1) return;
     this.#clock.after(this.#random.below(this.profile.answerMs), () => this.#sendAnswers());
   }

@@ -1,6 +1,6 @@
 /** What a round was, in numbers, and what the history has to say about a violation. */
 import type { HistoryEvent } from "./history.ts";
-import type { Violation } from "./checker.ts";
+import type { Violation } from "./judge/verdict.ts";
 import type { Outcome } from "./trial.ts";
 
 /** Lines of an excerpt: enough for the life of one message. */

@@ -5,6 +5,7 @@
 import type { Packet } from "mqtt-packet";
 import type { DiskFault } from "./disk-fault.ts";
 import type { Profile } from "./device.ts";
+import type { History } from "./history.ts";
 
 /** An object of the broker: `shard` 3, or the `session` of a client. */
 export type ObjectName = { readonly shard: number } | { readonly session: string };
@@ -66,6 +67,10 @@ export interface Site {
   readonly log: readonly string[];
 
   sleep(ms: number): Promise<void>;
+  /** Tells the history what only it can know. */
+  attend?(history: History): void;
+  /** What is left behind, when every session has ended, and should not be. */
+  remains?(): Promise<readonly string[]>;
 
   /** The object loses its memory and its links. */
   abort(object: ObjectName): Promise<void>;

@@ -4,7 +4,8 @@
  */
 import { Random } from "../support/random.ts";
 import type { Cast, Topics } from "./cast.ts";
-import { check, owed, type Violation } from "./checker.ts";
+import { check, owed } from "./judge/checker.ts";
+import type { Violation } from "./judge/verdict.ts";
 import { Device, type Surroundings } from "./device.ts";
 import type { Fault, Scene } from "./faults.ts";
 import { History, type HistoryEvent } from "./history.ts";
@@ -28,6 +29,8 @@ export interface Outcome {
   readonly violations: readonly Violation[];
   /** What had not happened when patience was over. */
   readonly stuck: readonly string[];
+  /** What was left behind by sessions that had ended. */
+  readonly left: readonly string[];
   readonly settledMs: number;
   readonly failedTurns: number;
   readonly log: readonly string[];
@@ -40,6 +43,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
   const random = new Random(plan.seed);
   const { clock, network } = site;
   const history = new History(() => clock.now);
+  site.attend?.(history);
   const surroundings: Surroundings = { clock, network, history, random };
   const devices: Device[] = [];
   const enlist = (profile: Device["profile"]): Device => {
@@ -59,7 +63,10 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
     await strikes(plan, { site, devices: members, history, random });
     load.stop();
     await site.mendDisk();
-    for (const device of members) device.come();
+    for (const device of members) {
+      device.come();
+      device.hurry();
+    }
 
     const faultsOver = clock.now;
     stuck.push(...(await settled(members, site, history)));
@@ -74,6 +81,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
       events: history.events,
       violations: check(history.events),
       stuck: [...new Set(stuck)],
+      left: stuck.length === 0 && site.remains ? await farewell(devices, site, site.remains.bind(site)) : [],
       settledMs,
       failedTurns: site.failedTurns,
       log: site.log,
@@ -156,26 +164,47 @@ interface Audited {
  */
 async function audit(auditor: Device, { devices, topics, history, site }: Audited): Promise<string[]> {
   let fences = 0;
-  const fence = (topic: string): void => {
+  const fence = async (topic: string): Promise<void> => {
     const payload = key(`${AUDITOR}-fence`, ++fences, 0);
-    if (!auditor.publish({ topic, payload, qos: 1, retain: false })) throw new Error("the auditor cannot publish");
+    // The broker may take no more than one at a time.
+    while (!auditor.publish({ topic, payload, qos: 1, retain: false })) await site.sleep(20);
   };
   const stuck = await settled([auditor], site);
   if (stuck.length > 0) return stuck;
-  for (const topic of [...topics.messages, ...topics.wills]) fence(topic);
+  for (const topic of [...topics.messages, ...topics.wills]) await fence(topic);
   for (const topic of topics.retained) {
     const from = history.events.length;
     auditor.want({ filter: topic, qos: 1 });
     // It comes before what is published after SUBACK, or some fences later.
     for (let tries = 0; tries < 3 && keptSince(history, from, topic) === undefined; tries++) {
       stuck.push(...(await settled([auditor], site)));
-      fence(topic);
+      await fence(topic);
       stuck.push(...(await settled([auditor], site)));
       if (stuck.length > 0) return stuck;
     }
     history.record({ type: "kept", topic, payload: keptSince(history, from, topic) ?? "" });
   }
   return settled(devices, site, history);
+}
+
+/** Every session ends. Returns what should have gone with them. */
+async function farewell(
+  devices: readonly Device[],
+  site: Site,
+  remains: () => Promise<readonly string[]>,
+): Promise<readonly string[]> {
+  const { clock, pollMs, patienceMs } = site;
+  for (const device of devices) {
+    device.hangUp();
+    device.endSession();
+  }
+  const end = clock.now + patienceMs;
+  for (;;) {
+    const staying = devices.filter(({ hasEnded }) => !hasEnded);
+    if (staying.length === 0) return remains();
+    if (clock.now > end) return staying.map(({ clientId }) => `${clientId} cannot end its session`);
+    await site.sleep(pollMs);
+  }
 }
 
 function keptSince(history: History, from: number, topic: string): string | undefined {

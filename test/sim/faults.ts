@@ -1,0 +1,66 @@
+/** What a simulated platform and network can do besides what real ones can be made to do (`test/trial/faults.ts`). */
+
+import { FAIR_FAULTS, fault, type Fault, note, type Scene } from "../trial/faults.ts";
+import { nameOf } from "../trial/site.ts";
+import type { SimulatedSite } from "./site.ts";
+
+type Strike = (site: SimulatedSite, scene: Scene) => void | Promise<void>;
+
+const SIMULATED = {
+  /** A link takes its time from now on, in one direction. */
+  delay(site, { random, history }) {
+    const links = site.linesOf().flatMap(({ driver }) => [...driver.links.values()]);
+    if (links.length === 0) return;
+    const link = random.of(links);
+    const delayMs = random.below(300);
+    note(history, "delay", `${link.name} by ${delayMs} ms`);
+    random.of([link.up, link.down]).delayMs = delayMs;
+  },
+
+  /** Nobody reaches a shard for a while; the links that there are stay. */
+  async hide(site, { random, history }) {
+    const shard = random.of(site.world.shards);
+    note(history, "hide", `shard ${shard.shard}`);
+    shard.reachable = false;
+    await site.sleep(random.below(3_000));
+    note(history, "found", `shard ${shard.shard}`);
+    shard.reachable = true;
+  },
+
+  /** A client takes nothing from its socket for a while. */
+  async slow(site, { random, history }) {
+    const lines = site.linesOf();
+    if (lines.length === 0) return;
+    const line = random.of(lines);
+    note(history, "slow", line.id);
+    line.down.held = true;
+    await site.sleep(random.of([10, 100, 1_000, 5_000]));
+    line.down.held = false;
+  },
+
+  /** An alarm goes off that nobody needs. */
+  alarm(site, { random, history, devices }) {
+    const object = random.chance(0.5) ? { shard: random.below(site.shards) } : { session: random.of(devices).clientId };
+    note(history, "alarm", nameOf(object));
+    site.node(object).ring();
+  },
+
+  /** Several connections of one client come at about the same time. */
+  async storm(site, { random, history, devices }) {
+    const device = random.of(devices);
+    note(history, "storm", device.clientId);
+    for (let left = 2 + random.below(3); left > 0; left--) {
+      device.takeOver();
+      await site.sleep(random.of([0, 1, 5, 50]));
+    }
+  },
+} satisfies Record<string, Strike>;
+
+/** Everything that a simulated broker has to stand, on this site. */
+export function faultsOf(site: SimulatedSite): Fault[] {
+  const simulated = Object.entries(SIMULATED).map(([name, strike]) => ({
+    name,
+    strike: async (scene: Scene) => strike(site, scene),
+  }));
+  return [...FAIR_FAULTS.map(fault), ...simulated];
+}

@@ -1,0 +1,41 @@
+/** What a seed decides before anything happens. */
+
+import type { Limits } from "../../src/core/limits.ts";
+import { Random } from "../support/random.ts";
+
+export interface SimulationPlan {
+  readonly shards: number;
+  /** How long everything takes that is sent, in ms. */
+  readonly delayMs: number;
+  readonly alarmLateMs: number;
+  readonly limits: Partial<Limits>;
+  /** How much longer than usual clients take for everything. */
+  readonly pace: number;
+  /** How long load and faults run. */
+  readonly seconds: number;
+  /** Time between two faults, on average. */
+  readonly faultEveryMs: number;
+  /** So many kinds of fault at most. */
+  readonly faultKinds: number;
+}
+
+export function planOf(seed: number): SimulationPlan {
+  const random = new Random(seed ^ 0x5eed);
+  const pace = random.of([1, 1, 1, 5, 40]);
+  const seconds = 1.5 * pace;
+  return {
+    shards: random.of([1, 2, 4]),
+    delayMs: random.of([0, 1, 5]),
+    alarmLateMs: random.of([0, 0, 2_000]),
+    limits: {
+      inflightMax: random.of([1, 2, 3, 1024, 1024]),
+      receiveMaximum: random.of([1, 4, 256, 256]),
+      deliveryBacklogBytesMax: random.of([64 * 1024, 1024 * 1024]),
+    },
+    pace,
+    seconds,
+    // None at all now and then: what must hold in peace is more.
+    faultEveryMs: random.of([seconds * 1000 * 3, (seconds * 1000) / 4, (seconds * 1000) / 15, (seconds * 1000) / 50]),
+    faultKinds: random.of([1, 3, 100]),
+  };
+}

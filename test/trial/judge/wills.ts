@@ -1,0 +1,85 @@
+/**
+ * The wills of one client: one for every connection that ended without a goodbye, unless the session was resumed before it
+ * was due, and none otherwise [MQTT-3.1.2-8, MQTT-3.1.3-9]. In between where nobody can tell.
+ */
+
+import type { Will } from "../history.ts";
+import type { Connection } from "./connection.ts";
+import type { Message } from "./message.ts";
+import type { Moment } from "./verdict.ts";
+
+/** Slack for what client and broker see at different times. */
+const DOUBT_MS = 1000;
+/** As long as a connection may need to settle what its client left; what is forgotten meanwhile is forgiven. */
+export const SETTLING_MS = 5000;
+
+interface WillStory {
+  readonly will: Will;
+  readonly message: Message;
+  readonly connection: Connection;
+  fate: "may" | "must" | "never";
+  /** An abnormal end whose delay runs. */
+  endedMs: number | undefined;
+  /** Whoever was to settle the DISCONNECT has lost its memory. */
+  forgotten: boolean;
+}
+
+/** What has become of a will. */
+export interface WillFate {
+  readonly message: Message;
+  readonly connection: Connection;
+  readonly fate: "may" | "must" | "never" | "lives";
+}
+
+export class Wills {
+  readonly #stories: WillStory[] = [];
+
+  /** A connection that has a will begins. */
+  connect(will: Will, message: Message, connection: Connection): void {
+    this.#stories.push({ will, message, connection, fate: "may", endedMs: undefined, forgotten: false });
+  }
+
+  /** A connection is there: it goes on with the session, or begins another one. */
+  connected(connection: Connection, now: Moment): void {
+    for (const story of this.#stories) {
+      if (story.connection === connection || story.endedMs === undefined) continue;
+      const aloneMs = now.ms - story.endedMs;
+      const delayMs = story.will.delaySeconds * 1000;
+      if (!connection.connack!.present || aloneMs > delayMs + SETTLING_MS) story.fate = "must";
+      else if (aloneMs < delayMs - DOUBT_MS) story.fate = "never";
+      story.endedMs = undefined;
+    }
+  }
+
+  /** @param seen the client saw the socket end, and does not just take its place with another one */
+  ended(connection: Connection, seen: boolean, now: Moment): void {
+    const story = this.#of(connection);
+    if (!story || !connection.connected) return;
+    // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
+    if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
+    else if (story.will.delaySeconds > 0) story.endedMs = now.ms;
+    else story.fate = "must";
+  }
+
+  /** What a connection knew is lost, a DISCONNECT among it that it had not settled. */
+  forget(present: Connection | undefined, now: Moment): void {
+    for (const story of this.#stories) {
+      const said = story.connection.disconnect?.reason === 0 ? story.connection.disconnect : undefined;
+      const settled = said !== undefined && now.ms - said.ms > SETTLING_MS;
+      const over = said === undefined && present !== story.connection;
+      if (!settled && !over) story.forgotten = true;
+    }
+  }
+
+  fates(present: Connection | undefined): WillFate[] {
+    return this.#stories.map(({ message, connection, fate, forgotten }) => {
+      if (connection === present && connection.connected) return { message, connection, fate: "lives" };
+      const doubted = fate === "never" && connection.disconnect !== undefined && forgotten;
+      return { message, connection, fate: doubted ? "may" : fate };
+    });
+  }
+
+  #of(connection: Connection): WillStory | undefined {
+    return this.#stories.find((story) => story.connection === connection);
+  }
+}
