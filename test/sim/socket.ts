@@ -7,6 +7,9 @@ import { Client } from "./world/client.ts";
 import { Driver } from "./world/driver.ts";
 import type { World } from "./world/world.ts";
 
+/** What the end of a socket is called that nobody closed. */
+const BROKEN = "1006";
+
 export class SimulatedLine extends Client implements Line {
   #events: LineEvents | undefined;
   readonly #connects: () => void;
@@ -44,7 +47,7 @@ export class SimulatedLine extends Client implements Line {
   override cut(): void {
     const isOpen = this.closed === undefined;
     super.cut();
-    if (isOpen) this.#hearEnd("1006");
+    if (isOpen) this.#hearEnd(BROKEN);
   }
 
   end(): void {
@@ -55,9 +58,9 @@ export class SimulatedLine extends Client implements Line {
     this.#events = undefined;
   }
 
-  whenClosed(closed: () => void): void {
-    this.#events = { packet: () => {}, closed };
-    if (this.closed !== undefined) this.#hearEnd("");
+  whenClosed(closed: (inOrder: boolean) => void): void {
+    this.#events = { packet: () => {}, closed: (code) => closed(code !== BROKEN) };
+    if (this.closed !== undefined) this.#hearEnd(String(this.closed));
   }
 
   #hearEnd(detail: string): void {

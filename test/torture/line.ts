@@ -44,8 +44,9 @@ export class SocketLine implements Line {
     this.#wire?.end();
   }
 
-  whenClosed(closed: () => void): void {
-    this.#events = { packet: () => {}, closed };
+  /** Of TCP nobody can tell how it ended. */
+  whenClosed(closed: (inOrder: boolean) => void): void {
+    this.#events = { packet: () => {}, closed: (code) => closed(code !== "1006") };
   }
 
   cut(): void {

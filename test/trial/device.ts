@@ -332,10 +332,10 @@ export class Device {
       line.abandon();
       parted();
     });
-    line.whenClosed(() => {
+    line.whenClosed((inOrder) => {
       timer.cancel();
       // Another one may have been on its way to take it over.
-      if (this.#connection === connection) {
+      if (inOrder && this.#connection === connection) {
         this.#record({ type: "closed", by: "broker", detail: "after DISCONNECT" });
       }
       parted();

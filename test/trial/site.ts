@@ -33,8 +33,12 @@ export interface Line {
   cut(): void;
   /** Reports nothing any more, and leaves the socket open. */
   abandon(): void;
-  /** Reports the end of the socket, and no packet any more. */
-  whenClosed(closed: () => void): void;
+  /**
+   * Reports the end of the socket, and no packet any more.
+   *
+   * @param closed is told whether the broker may have closed it, and it did not just break
+   */
+  whenClosed(closed: (inOrder: boolean) => void): void;
 }
 
 export interface LineEvents {
