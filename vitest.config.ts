@@ -6,13 +6,14 @@ const worker = readWorker("./wrangler.toml");
 
 /**
  * core     the rules, the codec and the links, in Node
+ * sim      the whole broker out of its cores, in Node, under attack
  * objects  the objects and their SQLite, in workerd
  * broker   the whole broker over real sockets, as `npm start` runs it
  * clients  the same with client programs that others wrote; needs mosquitto-clients and python3-paho-mqtt installed
  * browser  the same programs and MQTT.js in a real browser, and the broker's page in it; needs chromium too
  * torture  objects aborted, storage failing, workerd killed under load, for a short while; `npm run torture` does it longer
  *
- * `npm test` runs the first three. Projects follow each other (`groupOrder`), and files with sockets too: on a small
+ * `npm test` runs the first four. Projects follow each other (`groupOrder`), and files with sockets too: on a small
  * machine two workerd processes at once make each other's deadlines late.
  */
 export default defineConfig({
@@ -25,6 +26,16 @@ export default defineConfig({
           environment: "node",
           include: ["test/{mqtt,core,link,contracts,lint,fuzz,trial}/**/*.test.ts"],
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "sim",
+          environment: "node",
+          include: ["test/sim/**/*.test.ts"],
+          // Each of them starts threads that load the broker.
+          testTimeout: 60_000,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -42,13 +53,13 @@ export default defineConfig({
           // Loaded as CommonJS it redefines what workerd's Node compatibility has already defined.
           deps: { optimizer: { ssr: { enabled: true, include: ["mqtt-packet"] } } },
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
-      sockets("broker", 3, ["test/broker/**/*.test.ts", "test/start/**/*.test.ts"]),
-      sockets("clients", 4, ["test/clients/**/*.test.ts"]),
-      sockets("browser", 5, ["test/browser/**/*.test.ts"]),
-      sockets("torture", 6, ["test/torture/**/*.test.ts"]),
+      sockets("broker", 4, ["test/broker/**/*.test.ts", "test/start/**/*.test.ts"]),
+      sockets("clients", 5, ["test/clients/**/*.test.ts"]),
+      sockets("browser", 6, ["test/browser/**/*.test.ts"]),
+      sockets("torture", 7, ["test/torture/**/*.test.ts"]),
     ],
   },
 });
