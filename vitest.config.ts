@@ -6,6 +6,7 @@ const worker = readWorker("./wrangler.toml");
 
 /**
  * core     the rules, the codec and the links, in Node
+ * sim      the simulator: the whole broker in one process, its clock and its platform
  * objects  the objects and their SQLite, in workerd
  * broker   the whole broker over real sockets, as `npm start` runs it
  * clients  the same with client programs that others wrote; needs mosquitto-clients and python3-paho-mqtt installed
@@ -24,6 +25,14 @@ export default defineConfig({
           name: "core",
           environment: "node",
           include: ["test/{mqtt,core,link,contracts,lint,fuzz}/**/*.test.ts"],
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "sim",
+          environment: "node",
+          include: ["test/sim/**/*.test.ts"],
           sequence: { groupOrder: 1 },
         },
       },

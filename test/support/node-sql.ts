@@ -35,6 +35,15 @@ const LIMITS = {
   variableNumber: 100,
 };
 
+/** A query, whatever database it is for. */
+interface Shape {
+  readonly statements: number;
+  readonly parameters: number;
+  readonly writes: boolean;
+}
+
+const shapes = new Map<string, Shape>();
+
 interface Prepared {
   /** `undefined` for a query of several statements, which is run as a whole. */
   readonly statement: StatementSync | undefined;
@@ -48,19 +57,29 @@ export function nodeSql(path = ":memory:"): NodeSql {
   // A killed process loses nothing without fsync; only a killed machine would, and no test kills one.
   if (path !== ":memory:") database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
   const cache = new Map<string, Prepared>();
+  const control = new Map<string, StatementSync>();
+  /** Transactions that are under way, and how many of them SQLite knows of: it is told when the first write comes. */
   let depth = 0;
+  let begun = 0;
+
+  /** Statements that the broker may not use itself. */
+  function does(query: string): StatementSync {
+    let statement = control.get(query);
+    if (statement === undefined) control.set(query, (statement = database.prepare(query)));
+    return statement;
+  }
 
   function prepare(query: string): Prepared {
     let prepared = cache.get(query);
     if (prepared === undefined) {
-      const { statements, parameters } = shapeOf(query);
+      const { statements, parameters, writes } = shapeOf(query);
       if (/\b(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i.test(query.trimStart().split(/\s/, 1)[0]!)) {
         throw new Error("transactions are made with transaction(), not in SQL");
       }
       prepared = {
         statement: statements === 1 ? database.prepare(query) : undefined,
         parameters,
-        writes: /\b(INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER)\b/i.test(query),
+        writes,
       };
       cache.set(query, prepared);
     }
@@ -80,14 +99,15 @@ export function nodeSql(path = ":memory:"): NodeSql {
     if (typeof failWrites === "function" ? failWrites(query) : failWrites) {
       throw new StorageFailure(`storage failed: ${query}`);
     }
+    for (; begun < depth; begun++) does(begun === 0 ? "BEGIN" : `SAVEPOINT level_${begun}`).run();
   }
 
   const self: NodeSql = {
     failWrites: false,
 
     get bytes(): number {
-      const { page_count: pages } = database.prepare("PRAGMA page_count").get() as { page_count: number };
-      const { page_size: bytes } = database.prepare("PRAGMA page_size").get() as { page_size: number };
+      const { page_count: pages } = does("PRAGMA page_count").get() as { page_count: number };
+      const { page_size: bytes } = does("PRAGMA page_size").get() as { page_size: number };
       return pages * bytes;
     },
 
@@ -107,21 +127,20 @@ export function nodeSql(path = ":memory:"): NodeSql {
     },
 
     transaction<T>(body: () => T): T {
-      const savepoint = `level_${depth}`;
-      database.exec(depth === 0 ? "BEGIN" : `SAVEPOINT ${savepoint}`);
-      depth++;
+      const level = depth++;
       try {
         const result = body();
-        database.exec(depth === 1 ? "COMMIT" : `RELEASE ${savepoint}`);
+        if (begun > level) does(level === 0 ? "COMMIT" : `RELEASE level_${level}`).run();
         return result;
       } catch (error) {
         // SQLite may have rolled the whole transaction back by itself (a full disk); there is nothing left to undo then.
-        if (database.isTransaction) {
-          database.exec(depth === 1 ? "ROLLBACK" : `ROLLBACK TO ${savepoint}; RELEASE ${savepoint}`);
+        if (begun > level && database.isTransaction) {
+          database.exec(level === 0 ? "ROLLBACK" : `ROLLBACK TO level_${level}; RELEASE level_${level}`);
         }
         throw error;
       } finally {
-        depth--;
+        depth = level;
+        begun = Math.min(begun, level);
       }
     },
 
@@ -142,6 +161,7 @@ export function nodeSql(path = ":memory:"): NodeSql {
 
     close(): void {
       cache.clear();
+      control.clear();
       database.close();
     },
   };
@@ -152,7 +172,13 @@ export function nodeSql(path = ":memory:"): NodeSql {
  * Counts statements and `?` parameters, outside of literals and comments. Like the platform it refuses a `;` or a
  * comment with no statement of its own after the last one.
  */
-function shapeOf(query: string): { statements: number; parameters: number } {
+function shapeOf(query: string): Shape {
+  let shape = shapes.get(query);
+  if (shape === undefined) shapes.set(query, (shape = readShape(query)));
+  return shape;
+}
+
+function readShape(query: string): Shape {
   const token = /\s+|--[^\n]*|\/\*[^]*?\*\/|'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|[^]/g;
   let statements = 0;
   let parameters = 0;
@@ -173,5 +199,6 @@ function shapeOf(query: string): { statements: number; parameters: number } {
     if (text === "?") parameters++;
   }
   if (statements === 0 || (!inStatement && !onlySpace)) throw new Error(`SQL without a statement: ${query}`);
-  return { statements, parameters };
+  const writes = /\b(INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER)\b/i.test(query);
+  return { statements, parameters, writes };
 }

@@ -4,6 +4,7 @@ import type { LinkName } from "../../../src/core/connection/effects.ts";
 import type { Channel } from "./channel.ts";
 import type { Driver } from "./driver.ts";
 import type { AnyNode } from "./node.ts";
+import { recordsIn } from "./step.ts";
 import type { World } from "./world.ts";
 
 export class Link {
@@ -24,48 +25,51 @@ export class Link {
     this.#driver = driver;
     this.name = name;
     this.#node = node;
-    this.up = world.channel();
-    this.down = world.channel();
+    this.up = world.channel({ from: driver, to: node, words: recordsIn });
+    this.down = world.channel({ from: node, to: driver, words: recordsIn });
   }
 
   /** The upgrade travels to the object, and its answer back. */
   open(): void {
-    this.#world.push(this.up, () => {
+    const ask = (): void => {
       const reachable = this.#node.reachable && !this.#driver.barred.has(this.name);
-      if (reachable && this.#node.accept(this)) this.#world.push(this.down, () => this.#driver.opened(this));
-      else this.#world.push(this.down, () => this.#driver.gone(this));
-    });
+      if (reachable && this.#node.accept(this)) this.#world.push(this.down, () => this.#driver.opened(this), 0, "open");
+      else this.#world.push(this.down, () => this.#driver.gone(this), 0, "no link");
+    };
+    this.#world.push(this.up, ask, 0, "link?");
   }
 
   sendUp(frame: Uint8Array): void {
-    this.#world.push(this.up, () => this.#node.message(this, frame), frame.length);
+    this.#world.push(this.up, () => this.#node.message(this, frame), frame.length, frame);
   }
 
   sendDown(frame: Uint8Array): void {
-    this.#world.push(this.down, () => this.#driver.frame(this, frame), frame.length);
+    this.#world.push(this.down, () => this.#driver.frame(this, frame), frame.length, frame);
   }
 
   /** The platform answers without waking the object. */
   ping(): void {
-    this.#world.push(this.up, () => {
+    const answer = (): void => {
       if (!this.#node.sockets.has(this)) return;
       this.pongAt = this.#world.now;
-      this.#world.push(this.down, () => this.#driver.pong(this));
-    });
+      this.#world.push(this.down, () => this.#driver.pong(this), 0, "pong");
+    };
+    this.#world.push(this.up, answer, 0, "ping");
   }
 
   /** The Worker closes: what it sent before still arrives. */
   closeAtWorker(): void {
-    this.#world.push(this.up, () => this.#node.gone(this));
+    this.#world.push(this.up, () => this.#node.gone(this), 0, "close");
   }
 
   /** The object closes: what it sent before still arrives. */
   closeAtObject(): void {
-    this.#world.push(this.down, () => this.#driver.gone(this));
+    this.#world.push(this.down, () => this.#driver.gone(this), 0, "close");
   }
 
   /** The link breaks: both ends see a close, and what was on its way is lost. */
   drop(): void {
+    this.#world.tell(this.#driver, this.#node, "link breaks");
     this.cut();
     this.closeAtObject();
   }

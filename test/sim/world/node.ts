@@ -15,6 +15,8 @@ import type { Message } from "../../../src/mqtt/message.ts";
 import type { Channel } from "./channel.ts";
 import type { Link } from "./link.ts";
 import { type NodeSql, nodeSql } from "../../support/node-sql.ts";
+import { type Party, PLATFORM } from "./step.ts";
+import { Rank, type Timer } from "./timer.ts";
 import type { World } from "./world.ts";
 
 export type AnyNode = ShardNode | SessionNode;
@@ -26,13 +28,11 @@ interface Core<Effect> {
   alarm(now: number): readonly Effect[];
 }
 
-abstract class ObjectNode<Effect, C extends Core<Effect>> {
+abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   readonly sql: NodeSql = nodeSql();
   readonly sockets = new Set<Link>();
   /** False: no request gets through to the object. */
   reachable = true;
-  /** When the stored alarm is due. */
-  alarmAt: number | undefined;
   /** How often its alarm went off. */
   rings = 0;
   /** The object's memory; undefined while it sleeps. */
@@ -40,10 +40,36 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> {
   /** Why turns failed. */
   readonly failures: unknown[] = [];
   readonly world: World;
+  readonly #alarm: Timer;
+  readonly #timer: Timer;
+  #alarmAt: number | undefined;
+  readonly #byId = new Map<number, Link>();
   #lastLink = 0;
 
-  constructor(world: World) {
+  constructor(world: World, rank: number) {
     this.world = world;
+    this.#timer = world.timer(rank, this, "timer", () => this.tick());
+    this.#alarm = world.timer(rank + 0.5, this, "alarm", () => this.#ring());
+  }
+
+  abstract readonly party: string;
+  abstract readonly deadline: number | undefined;
+  abstract tick(): void;
+
+  /** When the stored alarm is due. */
+  get alarmAt(): number | undefined {
+    return this.#alarmAt;
+  }
+
+  set alarmAt(at: number | undefined) {
+    this.#alarmAt = at;
+    this.#alarm.set(at === undefined ? undefined : at + this.world.alarmLateMs);
+  }
+
+  /** Sets its timers as they ought to be now. */
+  arm(): void {
+    this.#timer.set(this.deadline);
+    this.alarmAt = this.#alarmAt;
   }
 
   protected abstract start(links: readonly Link[]): { core: C; effects: readonly Effect[] };
@@ -53,7 +79,8 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> {
   wake(): C | undefined {
     if (this.core) return this.core;
     this.#lastLink = 0;
-    for (const link of this.sockets) link.id = ++this.#lastLink;
+    this.#byId.clear();
+    for (const link of this.sockets) this.#number(link);
     this.perform(() => {
       const { core, effects } = this.start([...this.sockets]);
       this.core = core;
@@ -77,13 +104,26 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> {
     // No alarm goes off in the instant in which it is set.
     if (at !== undefined && (this.alarmAt === undefined || at < this.alarmAt))
       this.alarmAt = Math.max(at, this.world.now + 1);
+    this.#timer.set(this.deadline);
     return true;
   }
 
   accept(link: Link): boolean {
     if (!this.wake()) return false;
-    link.id = ++this.#lastLink;
+    this.#number(link);
     this.sockets.add(link);
+    return true;
+  }
+
+  #number(link: Link): void {
+    link.id = ++this.#lastLink;
+    this.#byId.set(link.id, link);
+  }
+
+  /** The socket is no more. Returns false when it was not before. */
+  #forget(link: Link): boolean {
+    if (!this.sockets.delete(link)) return false;
+    if (this.#byId.get(link.id!) === link) this.#byId.delete(link.id!);
     return true;
   }
 
@@ -96,13 +136,19 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> {
 
   /** The platform no longer lists a closed socket when its close wakes the object. */
   gone(link: Link): void {
-    if (!this.sockets.delete(link)) return;
+    if (!this.#forget(link)) return;
     const id = this.core ? link.id : undefined;
     const core = this.wake();
     if (core) this.perform(() => core.closed(id, this.world.now));
   }
 
+  /** Its alarm goes off, whether it is due or not. */
   ring(): void {
+    this.world.tell({ party: PLATFORM }, this, "alarm");
+    this.#ring();
+  }
+
+  #ring(): void {
     this.alarmAt = undefined;
     this.rings += 1;
     const core = this.wake();
@@ -111,26 +157,30 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> {
 
   /** Memory is gone and every socket breaks; storage stays. */
   crash(): void {
+    this.world.tell({ party: PLATFORM }, this, "crash");
     this.core = undefined;
+    this.#timer.set(undefined);
     const links = [...this.sockets];
     this.sockets.clear();
+    this.#byId.clear();
     for (const link of links) link.drop();
   }
 
   /** Memory is gone; sockets and what was attached to them stay. */
   evict(): void {
+    this.world.tell({ party: PLATFORM }, this, "evict");
     this.core = undefined;
+    this.#timer.set(undefined);
   }
 
   protected link(id: number): Link | undefined {
-    for (const link of this.sockets) if (link.id === id) return link;
-    return undefined;
+    return this.#byId.get(id);
   }
 
   protected close(id: number): void {
     const link = this.link(id);
     if (!link) return;
-    this.sockets.delete(link);
+    this.#forget(link);
     link.closeAtObject();
   }
 }
@@ -141,8 +191,12 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
   readonly reports: Extract<ShardEffect, { type: "report" }>[] = [];
 
   constructor(world: World, shard: number) {
-    super(world);
+    super(world, Rank.shard + shard);
     this.shard = shard;
+  }
+
+  get party(): string {
+    return `shard ${this.shard}`;
   }
 
   get deadline(): number | undefined {
@@ -193,15 +247,22 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
   readonly #clientId: string;
   readonly #calls: Channel;
 
-  constructor(world: World, clientId: string) {
-    super(world);
+  /** @param number rising with every session of the world */
+  constructor(world: World, clientId: string, number: number) {
+    super(world, Rank.session + number);
     this.#clientId = clientId;
     this.#calls = world.channel();
+  }
+
+  get party(): string {
+    return `session ${this.#clientId}`;
   }
 
   get deadline(): undefined {
     return undefined;
   }
+
+  tick(): void {}
 
   protected start(links: readonly Link[]): { core: Session; effects: readonly SessionEffect[] } {
     const known = links.flatMap(({ id, attachment }) =>
