@@ -4,7 +4,7 @@
  * platform's limits, a wrong number of parameters (Node binds NULL for missing ones), several statements where only
  * the first would run, and transaction control in SQL.
  *
- * A crash between a write and its durability needs nothing from here: wrap the step in an outer `transaction` and throw.
+ * A crash between a write and its durability: set `held`, and `lose` what was written.
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Sql, SqlRow, SqlValue } from "../../src/core/ports.ts";
@@ -15,6 +15,17 @@ export interface NodeSql extends Sql {
    * returns true. Writes are every `run`, every `rows` with a statement that is not a query, and `wipe`.
    */
   failWrites: boolean | ((query: string) => boolean);
+  /** Writes that have been made, successful or not. */
+  readonly writes: number;
+  /**
+   * What is written stays in a transaction, across any number of turns, until {@link save} or {@link lose}. To be changed
+   * between transactions only, and set to false after one of these.
+   */
+  held: boolean;
+  /** Keeps what was written while {@link held}. */
+  save(): void;
+  /** Undoes what was written while {@link held}, as a crash before it was durable does. */
+  lose(): void;
   close(): void;
 }
 
@@ -58,9 +69,12 @@ export function nodeSql(path = ":memory:"): NodeSql {
   if (path !== ":memory:") database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
   const cache = new Map<string, Prepared>();
   const control = new Map<string, StatementSync>();
+  let writes = 0;
   /** Transactions that are under way, and how many of them SQLite knows of: it is told when the first write comes. */
   let depth = 0;
   let begun = 0;
+  /** SQLite has a transaction around all of them, for what is held. */
+  let holding = false;
 
   /** Statements that the broker may not use itself. */
   function does(query: string): StatementSync {
@@ -99,11 +113,30 @@ export function nodeSql(path = ":memory:"): NodeSql {
     if (typeof failWrites === "function" ? failWrites(query) : failWrites) {
       throw new StorageFailure(`storage failed: ${query}`);
     }
-    for (; begun < depth; begun++) does(begun === 0 ? "BEGIN" : `SAVEPOINT level_${begun}`).run();
+    writes++;
+    if (self.held && !holding) {
+      does("BEGIN").run();
+      holding = true;
+    }
+    for (; begun < depth; begun++) does(begun === 0 && !holding ? "BEGIN" : `SAVEPOINT level_${begun}`).run();
+  }
+
+  function end(how: "COMMIT" | "ROLLBACK"): void {
+    // SQLite may have rolled it back by itself (a full disk).
+    if (holding && database.isTransaction) does(how).run();
+    holding = false;
   }
 
   const self: NodeSql = {
     failWrites: false,
+    held: false,
+
+    get writes(): number {
+      return writes;
+    },
+
+    save: () => end("COMMIT"),
+    lose: () => end("ROLLBACK"),
 
     get bytes(): number {
       const { page_count: pages } = does("PRAGMA page_count").get() as { page_count: number };
@@ -130,12 +163,12 @@ export function nodeSql(path = ":memory:"): NodeSql {
       const level = depth++;
       try {
         const result = body();
-        if (begun > level) does(level === 0 ? "COMMIT" : `RELEASE level_${level}`).run();
+        if (begun > level) does(level === 0 && !holding ? "COMMIT" : `RELEASE level_${level}`).run();
         return result;
       } catch (error) {
         // SQLite may have rolled the whole transaction back by itself (a full disk); there is nothing left to undo then.
         if (begun > level && database.isTransaction) {
-          database.exec(level === 0 ? "ROLLBACK" : `ROLLBACK TO level_${level}; RELEASE level_${level}`);
+          database.exec(level === 0 && !holding ? "ROLLBACK" : `ROLLBACK TO level_${level}; RELEASE level_${level}`);
         }
         throw error;
       } finally {

@@ -21,6 +21,7 @@ export class Channel extends Entry {
   readonly #queue: Arrival[] = [];
   #bytes = 0;
   #held = false;
+  #dead = false;
 
   constructor(agenda: Agenda, delayMs: number, route?: Route) {
     super(0);
@@ -39,6 +40,16 @@ export class Channel extends Entry {
     this.#schedule();
   }
 
+  /** Nothing arrives any more: what is on its way is lost, and whatever is sent. */
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  set dead(dead: boolean) {
+    this.#dead = dead;
+    if (dead) this.lose();
+  }
+
   get length(): number {
     return this.#queue.length;
   }
@@ -48,8 +59,9 @@ export class Channel extends Entry {
     return this.#bytes;
   }
 
-  push(now: number, sequence: number, run: () => void, bytes = 0, what: What = ""): void {
-    const at = Math.max(now + this.delayMs, this.#queue.at(-1)?.at ?? 0);
+  push(now: number, sequence: number, run: () => void, bytes = 0, what: What = "", delayMs = this.delayMs): void {
+    if (this.#dead) return;
+    const at = Math.max(now + delayMs, this.#queue.at(-1)?.at ?? 0);
     this.#bytes += bytes;
     if (this.#queue.push({ at, sequence, bytes, run, what }) === 1) this.#schedule();
   }

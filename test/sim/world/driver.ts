@@ -71,10 +71,13 @@ export class Driver implements Party {
     this.#perform(this.connection.tick(this.#world.now));
   }
 
-  /** The Worker is gone, and everything that it held. */
-  kill(): void {
+  /** The Worker is gone, and everything that it held. Without a close the objects do not learn of it by themselves. */
+  kill({ closes = true }: { readonly closes?: boolean } = {}): void {
     this.done = true;
-    for (const link of this.links.values()) link.cut();
+    for (const link of this.links.values()) {
+      if (closes) link.cut();
+      else link.die();
+    }
     this.links.clear();
     this.client.cut();
     this.#arm();

@@ -4,7 +4,7 @@ import type { LinkName } from "../../../src/core/connection/effects.ts";
 import type { Channel } from "./channel.ts";
 import type { Driver } from "./driver.ts";
 import type { AnyNode } from "./node.ts";
-import { recordsIn } from "./step.ts";
+import { recordsIn, type Route } from "./step.ts";
 import type { World } from "./world.ts";
 
 export class Link {
@@ -19,24 +19,32 @@ export class Link {
   readonly #world: World;
   readonly #driver: Driver;
   readonly #node: AnyNode;
+  readonly #up: Route;
+  readonly #down: Route;
 
   constructor(world: World, driver: Driver, name: LinkName, node: AnyNode) {
     this.#world = world;
     this.#driver = driver;
     this.name = name;
     this.#node = node;
-    this.up = world.channel({ from: driver, to: node, words: recordsIn });
-    this.down = world.channel({ from: node, to: driver, words: recordsIn });
+    this.#up = { from: driver, to: node, words: recordsIn };
+    this.#down = { from: node, to: driver, words: recordsIn };
+    this.up = world.channel(this.#up);
+    this.down = world.channel(this.#down);
   }
 
   /** The upgrade travels to the object, and its answer back. */
   open(): void {
     const ask = (): void => {
       const reachable = this.#node.reachable && !this.#driver.barred.has(this.name);
-      if (reachable && this.#node.accept(this)) this.#world.push(this.down, () => this.#driver.opened(this), 0, "open");
+      if (reachable && this.#node.accept(this)) this.#node.out(() => this.#opened());
       else this.#world.push(this.down, () => this.#driver.gone(this), 0, "no link");
     };
     this.#world.push(this.up, ask, 0, "link?");
+  }
+
+  #opened(): void {
+    this.#world.push(this.down, () => this.#driver.opened(this), 0, "open");
   }
 
   sendUp(frame: Uint8Array): void {
@@ -67,10 +75,11 @@ export class Link {
     this.#world.push(this.down, () => this.#driver.gone(this), 0, "close");
   }
 
-  /** The link breaks: both ends see a close, and what was on its way is lost. */
-  drop(): void {
+  /** The link breaks: both ends see a close, and what was on its way is lost, unless `loseSent` is false. */
+  drop({ loseSent = true }: { readonly loseSent?: boolean } = {}): void {
     this.#world.tell(this.#driver, this.#node, "link breaks");
-    this.cut();
+    if (loseSent) this.cut();
+    else this.closeAtWorker();
     this.closeAtObject();
   }
 
@@ -79,5 +88,20 @@ export class Link {
     this.up.lose();
     this.down.lose();
     this.closeAtWorker();
+  }
+
+  /**
+   * The link is dead: nothing arrives any more, neither way, no close either. Each end learns of that after so many ms;
+   * undefined: never.
+   */
+  die(learn: { readonly worker?: number; readonly object?: number } = {}): void {
+    const world = this.#world;
+    world.tell(this.#driver, this.#node, "link is dead");
+    this.up.dead = true;
+    this.down.dead = true;
+    const { worker, object } = learn;
+    const [up, down] = [world.channel(this.#up), world.channel(this.#down)];
+    if (worker !== undefined) world.push(down, () => this.#driver.gone(this), 0, "close", worker);
+    if (object !== undefined) world.push(up, () => this.#node.gone(this), 0, "close", object);
   }
 }

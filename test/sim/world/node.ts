@@ -12,9 +12,10 @@ import { ByteReader, ByteWriter } from "../../../src/link/bytes.ts";
 import { readMessage, writeMessage } from "../../../src/link/message.ts";
 import type { Departed } from "../../../src/link/records.ts";
 import type { Message } from "../../../src/mqtt/message.ts";
-import type { Channel } from "./channel.ts";
-import type { Link } from "./link.ts";
 import { type NodeSql, nodeSql } from "../../support/node-sql.ts";
+import { type Call, Calls } from "./calls.ts";
+import { Gate } from "./gate.ts";
+import type { Link } from "./link.ts";
 import { type Party, PLATFORM } from "./step.ts";
 import { Rank, type Timer } from "./timer.ts";
 import type { World } from "./world.ts";
@@ -26,6 +27,13 @@ interface Core<Effect> {
   frame(link: number, frame: Uint8Array, now: number): readonly Effect[];
   closed(link: number | undefined, now: number): readonly Effect[];
   alarm(now: number): readonly Effect[];
+}
+
+export interface CrashOptions {
+  /** Writes that were not durable are lost; false: they had become so, though what waited for them never left. */
+  readonly loseUnsaved?: boolean;
+  /** What was on its way over the links is lost; false: it still arrives, and then the close. */
+  readonly loseSent?: boolean;
 }
 
 abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
@@ -42,12 +50,18 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   readonly world: World;
   readonly #alarm: Timer;
   readonly #timer: Timer;
+  readonly #gate: Gate;
+  #unsavedMs: number;
   #alarmAt: number | undefined;
+  #savedAlarmAt: number | undefined;
   readonly #byId = new Map<number, Link>();
   #lastLink = 0;
 
   constructor(world: World, rank: number) {
     this.world = world;
+    this.#unsavedMs = world.unsavedMs;
+    this.sql.held = this.#unsavedMs > 0;
+    this.#gate = new Gate(world, rank + 0.25, this, () => this.#saved());
     this.#timer = world.timer(rank, this, "timer", () => this.tick());
     this.#alarm = world.timer(rank + 0.5, this, "alarm", () => this.#ring());
   }
@@ -62,14 +76,71 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   }
 
   set alarmAt(at: number | undefined) {
+    this.#setAlarm(at);
+    this.#savedAlarmAt = at;
+  }
+
+  #setAlarm(at: number | undefined): void {
     this.#alarmAt = at;
     this.#alarm.set(at === undefined ? undefined : at + this.world.alarmLateMs);
   }
 
-  /** Sets its timers as they ought to be now. */
+  /** Sets its alarm as it ought to be now. */
   arm(): void {
-    this.#timer.set(this.deadline);
-    this.alarmAt = this.#alarmAt;
+    this.#setAlarm(this.#alarmAt);
+  }
+
+  /** How long its writes take to become durable. */
+  get unsavedMs(): number {
+    return this.#unsavedMs;
+  }
+
+  set unsavedMs(ms: number) {
+    this.#gate.flush();
+    this.sql.save();
+    this.#unsavedMs = ms;
+    this.sql.held = ms > 0;
+  }
+
+  /** There are writes that a crash may lose. */
+  get unsaved(): boolean {
+    return this.#gate.unsaved;
+  }
+
+  /** What it has written is durable now, and what waited for that leaves. */
+  flush(): void {
+    this.#gate.flush();
+  }
+
+  /** Lets something out when all that it has written is durable; `lost` is called if it crashes before. */
+  out(leave: () => void, lost?: () => void): void {
+    this.#gate.pass(leave, lost);
+  }
+
+  /** Why it could not go to sleep if nothing happened any more; nothing: it could. */
+  get holdsAwake(): readonly string[] {
+    if (!this.core) return [];
+    const why: string[] = [];
+    if (this.deadline !== undefined) why.push(`a timer, due in ${this.deadline - this.world.now} ms`);
+    if (this.unsaved) why.push("unsaved writes");
+    return why;
+  }
+
+  /** True when it is asleep, or could be. */
+  get sleeps(): boolean {
+    return this.holdsAwake.length === 0;
+  }
+
+  #saved(): void {
+    this.sql.save();
+    this.#savedAlarmAt = this.#alarmAt;
+  }
+
+  /** Something was written since `writes`, or the alarm set. */
+  #wrote(writes = -1): void {
+    if (this.sql.writes === writes) return;
+    if (this.#unsavedMs > 0) this.#gate.wrote(this.#unsavedMs);
+    else this.#savedAlarmAt = this.#alarmAt;
   }
 
   protected abstract start(links: readonly Link[]): { core: C; effects: readonly Effect[] };
@@ -92,18 +163,22 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   /** A turn: all of it is stored and sent, or the object starts again from what is stored. */
   perform(turn: () => readonly Effect[]): boolean {
     let effects: readonly Effect[];
+    const { writes } = this.sql;
     try {
       effects = this.sql.transaction(turn);
     } catch (error) {
       this.failures.push(error);
-      this.crash();
+      this.crash({ loseUnsaved: this.unsaved && this.world.losesUnsaved() });
       return false;
     }
+    this.#wrote(writes);
     for (const effect of effects) this.do(effect);
     const at = this.core?.alarmAt;
     // No alarm goes off in the instant in which it is set.
-    if (at !== undefined && (this.alarmAt === undefined || at < this.alarmAt))
-      this.alarmAt = Math.max(at, this.world.now + 1);
+    if (at !== undefined && (this.alarmAt === undefined || at < this.alarmAt)) {
+      this.#setAlarm(Math.max(at, this.world.now + 1));
+      this.#wrote();
+    }
     this.#timer.set(this.deadline);
     return true;
   }
@@ -149,39 +224,70 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   }
 
   #ring(): void {
-    this.alarmAt = undefined;
+    this.#setAlarm(undefined);
     this.rings += 1;
     const core = this.wake();
-    if (core) this.perform(() => core.alarm(this.world.now));
+    const done = core !== undefined && this.perform(() => core.alarm(this.world.now));
+    this.#wrote();
+    const { alarmRetryMs, now } = this.world;
+    if (done || alarmRetryMs === undefined) return;
+    this.alarmAt = Math.min(this.#alarmAt ?? Infinity, now + alarmRetryMs);
   }
 
-  /** Memory is gone and every socket breaks; storage stays. */
-  crash(): void {
-    this.world.tell({ party: PLATFORM }, this, "crash");
+  /** Memory is gone and every socket breaks; what is stored stays. */
+  crash({ loseUnsaved = true, loseSent = true }: CrashOptions = {}): void {
+    this.world.tell({ party: PLATFORM }, this, this.unsaved && loseUnsaved ? "crash, unsaved writes lost" : "crash");
     this.core = undefined;
+    if (this.unsaved) {
+      if (loseUnsaved) this.#lose();
+      else this.#saved();
+    }
+    this.#gate.lose();
     this.#timer.set(undefined);
     const links = [...this.sockets];
     this.sockets.clear();
     this.#byId.clear();
-    for (const link of links) link.drop();
+    for (const link of links) link.drop({ loseSent });
   }
 
-  /** Memory is gone; sockets and what was attached to them stay. */
+  #lose(): void {
+    this.sql.lose();
+    const saved = this.#savedAlarmAt;
+    this.#setAlarm(saved === undefined ? undefined : Math.max(saved, this.world.now + 1));
+  }
+
+  /** Memory is gone; sockets and what was attached to them stay. The platform waits with it until all is saved. */
   evict(): void {
+    this.flush();
     this.world.tell({ party: PLATFORM }, this, "evict");
     this.core = undefined;
     this.#timer.set(undefined);
+  }
+
+  /** Everything that is stored is deleted, the alarm as well. */
+  protected deleteAll(): void {
+    this.sql.wipe();
+    this.#setAlarm(undefined);
+    this.#wrote();
   }
 
   protected link(id: number): Link | undefined {
     return this.#byId.get(id);
   }
 
+  protected send(id: number, frame: Uint8Array): void {
+    const link = this.link(id);
+    if (link) this.out(() => link.sendDown(frame));
+  }
+
   protected close(id: number): void {
     const link = this.link(id);
     if (!link) return;
     this.#forget(link);
-    link.closeAtObject();
+    this.out(
+      () => link.closeAtObject(),
+      () => link.drop(),
+    );
   }
 }
 
@@ -237,7 +343,7 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
       return;
     }
     const link = this.link(effect.link);
-    if (effect.type === "send") link?.sendDown(effect.frame);
+    if (effect.type === "send") this.send(effect.link, effect.frame);
     else if (effect.type === "close") this.close(effect.link);
     else if (link) link.attachment = effect.hello;
   }
@@ -245,13 +351,15 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
 
 export class SessionNode extends ObjectNode<SessionEffect, Session> {
   readonly #clientId: string;
-  readonly #calls: Channel;
+  /** By shard. */
+  readonly #calls = new Map<ShardNode, Calls>();
+  /** Calls of this incarnation that are not answered. */
+  #pending = 0;
 
   /** @param number rising with every session of the world */
   constructor(world: World, clientId: string, number: number) {
     super(world, Rank.session + number);
     this.#clientId = clientId;
-    this.#calls = world.channel();
   }
 
   get party(): string {
@@ -264,11 +372,17 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
 
   tick(): void {}
 
+  override get holdsAwake(): readonly string[] {
+    const why = super.holdsAwake;
+    return this.core && this.#pending > 0 ? [...why, `${this.#pending} calls that are not answered`] : why;
+  }
+
   protected start(links: readonly Link[]): { core: Session; effects: readonly SessionEffect[] } {
     const known = links.flatMap(({ id, attachment }) =>
       attachment ? [{ id: id!, attachment: attachment as SessionAttachment }] : [],
     );
     const pongAt = (id: number): number | undefined => this.link(id)?.pongAt;
+    this.#pending = 0;
     const core = new Session(new SessionStore(this.sql), known, pongAt, this.world.now);
     return { core, effects: core.start(this.world.now) };
   }
@@ -276,7 +390,7 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
   protected do(effect: SessionEffect): void {
     switch (effect.type) {
       case "send":
-        this.link(effect.link)?.sendDown(effect.frame);
+        this.send(effect.link, effect.frame);
         return;
       case "close":
         this.close(effect.link);
@@ -287,8 +401,7 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
         return;
       }
       case "wipe":
-        this.sql.wipe();
-        this.alarmAt = undefined;
+        this.deleteAll();
         return;
       case "publishWill":
         this.#publishWill(effect.of, effect.message);
@@ -296,7 +409,9 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
       case "wipeShard": {
         const { shard, generation } = effect.wipe;
         this.#call(
-          () => this.world.shards[shard]!.wipe(this.#clientId, generation),
+          "wipe",
+          shard,
+          (to) => to.wipe(this.#clientId, generation),
           (core, done) =>
             done ? core.shardWiped(effect.wipe, this.world.now) : core.wipeFailed(effect.wipe, this.world.now),
         );
@@ -311,19 +426,30 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
     writeMessage(will, message);
     const bytes = will.take();
     this.#call(
-      () => world.shards[shardOfTopic(message.topic, world.placement)]!.publishWill(of, bytes),
+      "publishWill",
+      shardOfTopic(message.topic, world.placement),
+      (to) => to.publishWill(of, bytes),
       (core, done) => (done ? core.willPublished(of.epoch, world.now) : core.willFailed(of.epoch, world.now)),
     );
   }
 
   /** A call to a shard, and what is done with its answer. The answer of a call that a lost incarnation made reaches nobody. */
-  #call(call: () => boolean, answered: (core: Session, done: boolean) => readonly SessionEffect[]): void {
+  #call(
+    what: Call["what"],
+    shard: number,
+    run: (to: ShardNode) => boolean,
+    answered: (core: Session, done: boolean) => readonly SessionEffect[],
+  ): void {
     const { world, core } = this;
-    world.push(this.#calls, () => {
-      const done = call();
-      world.push(this.#calls, () => {
-        if (core && this.core === core) this.perform(() => answered(core, done));
-      });
-    });
+    const to = world.shards[shard]!;
+    let calls = this.#calls.get(to);
+    if (!calls) this.#calls.set(to, (calls = new Calls(world, this, to)));
+    const hear = (done: boolean): void => {
+      if (!core || this.core !== core) return;
+      this.#pending -= 1;
+      this.perform(() => answered(core, done));
+    };
+    this.#pending += 1;
+    this.out(() => calls.make(what, () => run(to), hear));
   }
 }

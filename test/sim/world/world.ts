@@ -11,11 +11,12 @@ import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "..
 import type { LinkName } from "../../../src/core/connection/effects.ts";
 import { type Placement, shardOfTopic } from "../../../src/core/shard/placement.ts";
 import { Agenda } from "./agenda.ts";
+import type { Call, Fate } from "./calls.ts";
 import { Channel, type What } from "./channel.ts";
 import { Client, type Version } from "./client.ts";
 import { Driver } from "./driver.ts";
 import { Link } from "./link.ts";
-import { SessionNode, ShardNode } from "./node.ts";
+import { type AnyNode, SessionNode, ShardNode } from "./node.ts";
 import { PLATFORM, type Party, type Route, type Step } from "./step.ts";
 import { Timer } from "./timer.ts";
 
@@ -27,6 +28,10 @@ export interface WorldOptions {
   readonly authentication?: Authentication;
   /** How long everything takes that is sent. */
   readonly delayMs?: number;
+  /** How long an object's writes take to become durable; what it says meanwhile waits. 0: they are so in their turn. */
+  readonly unsavedMs?: number;
+  /** After so much time the alarm of an object goes off again whose turn failed. Undefined: it does not. */
+  readonly alarmRetryMs?: number | undefined;
   /** Uniform in [0, 1), for the connections' jitter. */
   readonly random?: () => number;
   /** Which of `ready` things happens next, from 0. */
@@ -53,6 +58,12 @@ export class World {
   steps = 0;
   /** Is told of everything just before it happens. */
   onStep: ((step: Step) => void) | undefined;
+  /** Decides what becomes of calls between objects. */
+  onCall: ((call: Call) => Fate | undefined) | undefined;
+  /** Decides whether an object that a failed turn restarts loses what its earlier turns have not saved. */
+  losesUnsaved: () => boolean = () => true;
+  readonly unsavedMs: number;
+  readonly alarmRetryMs: number | undefined;
   readonly #pick: ((ready: number) => number) | undefined;
   readonly #delayMs: number;
   readonly #agenda = new Agenda();
@@ -65,6 +76,8 @@ export class World {
     this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.authentication = options.authentication ?? NO_AUTHENTICATION;
     this.random = options.random ?? (() => 0.5);
+    this.unsavedMs = options.unsavedMs ?? 0;
+    this.alarmRetryMs = options.alarmRetryMs;
     this.#pick = options.pick;
     this.#delayMs = options.delayMs ?? 1;
     this.shards = Array.from({ length: this.placement.shards }, (_, shard) => new ShardNode(this, shard));
@@ -119,9 +132,16 @@ export class World {
     for (const node of [...this.shards, ...this.sessions.values()]) node.arm();
   }
 
-  killWorker(worker: string): void {
+  /** Objects that would not go to sleep if nothing happened any more, and why. */
+  sleepless(): { readonly node: AnyNode; readonly why: readonly string[] }[] {
+    const nodes = [...this.shards, ...this.sessions.values()];
+    return nodes.map((node) => ({ node, why: node.holdsAwake })).filter(({ why }) => why.length > 0);
+  }
+
+  /** The Worker dies, and with it its connections; if it `closes`, the objects see their links closed. */
+  killWorker(worker: string, { closes = true }: { readonly closes?: boolean } = {}): void {
     this.tell({ party: PLATFORM }, { party: `worker ${worker}` }, "kill");
-    for (const { driver } of this.clients) if (driver.worker === worker && !driver.done) driver.kill();
+    for (const { driver } of this.clients) if (driver.worker === worker && !driver.done) driver.kill({ closes });
   }
 
   // Time.
@@ -166,8 +186,9 @@ export class World {
     return new Channel(this.#agenda, this.#delayMs, route);
   }
 
-  push(channel: Channel, run: () => void, bytes = 0, what?: What): void {
-    channel.push(this.now, ++this.#sequence, run, bytes, what);
+  /** @param delayMs how long it takes, if not as long as everything else in the channel */
+  push(channel: Channel, run: () => void, bytes = 0, what?: What, delayMs?: number): void {
+    channel.push(this.now, ++this.#sequence, run, bytes, what, delayMs);
   }
 
   /** Of those that are due at one moment the timer with the lowest rank goes first. */
