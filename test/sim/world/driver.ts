@@ -32,6 +32,7 @@ export class Driver implements Party {
         authentication: world.authentication,
         placement: world.placement,
         tenant: world.tenant,
+        linkVersions: world.deploys.of(worker),
         connectionId: `auto-${world.clients.length}`,
         random: world.random,
         bufferedBytes: () => (this.client.down.held ? this.client.down.bytes : 0),

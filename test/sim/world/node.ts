@@ -10,7 +10,7 @@ import { Shard, type ShardEffect } from "../../../src/core/shard/shard.ts";
 import { ShardStore } from "../../../src/core/shard/store.ts";
 import { ByteReader, ByteWriter } from "../../../src/link/bytes.ts";
 import { readMessage, writeMessage } from "../../../src/link/message.ts";
-import type { Departed } from "../../../src/link/records.ts";
+import type { Departed, LinkVersions } from "../../../src/link/records.ts";
 import type { Message } from "../../../src/mqtt/message.ts";
 import { type NodeSql, nodeSql } from "../../support/node-sql.ts";
 import { type Call, Calls } from "./calls.ts";
@@ -45,6 +45,8 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   rings = 0;
   /** The object's memory; undefined while it sleeps. */
   core: C | undefined;
+  /** What its release reads of links. It takes effect when the object starts. */
+  linkVersions: LinkVersions;
   /** Why turns failed. */
   readonly failures: unknown[] = [];
   readonly world: World;
@@ -59,6 +61,7 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
 
   constructor(world: World, rank: number) {
     this.world = world;
+    this.linkVersions = world.deploys.objectVersions;
     this.#unsavedMs = world.unsavedMs;
     this.sql.held = this.#unsavedMs > 0;
     this.#gate = new Gate(world, rank + 0.25, this, () => this.#saved());
@@ -256,6 +259,13 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
     this.#setAlarm(saved === undefined ? undefined : Math.max(saved, this.world.now + 1));
   }
 
+  /** A release with other link versions reaches it: what is unsaved is saved, and it starts again when it is needed. */
+  deploy(versions: LinkVersions): void {
+    this.flush();
+    this.linkVersions = versions;
+    this.crash({ loseSent: false });
+  }
+
   /** Memory is gone; sockets and what was attached to them stay. The platform waits with it until all is saved. */
   evict(): void {
     this.flush();
@@ -330,7 +340,13 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
 
   protected start(links: readonly Link[]): { core: Shard; effects: readonly ShardEffect[] } {
     const { tenant, limits, settings, now } = this.world;
-    const config = { shard: this.shard, tenant, limits, shareStrategy: settings.shareStrategy };
+    const config = {
+      shard: this.shard,
+      tenant,
+      limits,
+      shareStrategy: settings.shareStrategy,
+      linkVersions: this.linkVersions,
+    };
     const remembered = links.map(({ id, attachment }) => ({ link: id!, hello: attachment as Uint8Array | undefined }));
     const pongAt = (id: number): number | undefined => this.link(id)?.pongAt;
     const core = new Shard(config, new ShardStore(this.sql), remembered, pongAt, now);
@@ -383,7 +399,13 @@ export class SessionNode extends ObjectNode<SessionEffect, Session> {
     );
     const pongAt = (id: number): number | undefined => this.link(id)?.pongAt;
     this.#pending = 0;
-    const core = new Session(new SessionStore(this.sql), known, pongAt, this.world.now);
+    const core = new Session(
+      { linkVersions: this.linkVersions },
+      new SessionStore(this.sql),
+      known,
+      pongAt,
+      this.world.now,
+    );
     return { core, effects: core.start(this.world.now) };
   }
 

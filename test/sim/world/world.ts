@@ -9,11 +9,13 @@
 import { type Authentication, NO_AUTHENTICATION } from "../../../src/core/authentication/authentication.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../../src/core/limits.ts";
 import type { LinkName } from "../../../src/core/connection/effects.ts";
+import type { LinkVersions } from "../../../src/link/records.ts";
 import { type Placement, shardOfTopic } from "../../../src/core/shard/placement.ts";
 import { Agenda } from "./agenda.ts";
 import type { Call, Fate } from "./calls.ts";
 import { Channel, type What } from "./channel.ts";
 import { Client, type Version } from "./client.ts";
+import { Deploys } from "./deploys.ts";
 import { Driver } from "./driver.ts";
 import { Link } from "./link.ts";
 import { type AnyNode, SessionNode, ShardNode } from "./node.ts";
@@ -52,6 +54,7 @@ export class World {
   readonly authentication: Authentication;
   readonly random: () => number;
   readonly clients: Client[] = [];
+  readonly deploys = new Deploys(this);
   readonly shards: ShardNode[];
   readonly sessions = new Map<string, SessionNode>();
   /** How many things have happened. */
@@ -130,6 +133,12 @@ export class World {
   set alarmLateMs(lateMs: number) {
     this.#alarmLateMs = lateMs;
     for (const node of [...this.shards, ...this.sessions.values()]) node.arm();
+  }
+
+  /** A new release: for new connections at once, for objects one by one. What runs goes on with the old one meanwhile. */
+  deploy(versions: LinkVersions, everyMs = 1_000): void {
+    this.deploys.workers(versions);
+    this.deploys.objects(versions, everyMs);
   }
 
   /** Objects that would not go to sleep if nothing happened any more, and why. */
