@@ -4,6 +4,14 @@ import { FAIR_FAULTS, fault, type Fault, note, type Scene } from "../trial/fault
 import { nameOf } from "../trial/site.ts";
 import type { SimulatedSite } from "./site.ts";
 
+/** The longest that an end of a dead link does not learn of it. */
+const DEAD_MS = 30_000;
+/** A release that reads and writes the version of the one before. */
+const RELEASES = [
+  { min: 1, max: 1 },
+  { min: 1, max: 2 },
+] as const;
+
 type Strike = (site: SimulatedSite, scene: Scene) => void | Promise<void>;
 
 const SIMULATED = {
@@ -43,6 +51,57 @@ const SIMULATED = {
     const object = random.chance(0.5) ? { shard: random.below(site.shards) } : { session: random.of(devices).clientId };
     note(history, "alarm", nameOf(object));
     site.node(object).ring();
+  },
+
+  /** An object's writes take their time to become durable, and what it says waits for them. */
+  lag(site, { random, history, devices }) {
+    const object = random.chance(0.7) ? { shard: random.below(site.shards) } : { session: random.of(devices).clientId };
+    const ms = random.of([0, 3, 30, 300]);
+    note(history, "lag", `${nameOf(object)} by ${ms} ms`);
+    site.node(object).unsavedMs = ms;
+  },
+
+  /** The next calls of session objects fail, before or after they were carried out, or take their time. */
+  calls(site, { random, history }) {
+    note(history, "calls", "session objects");
+    let left = 1 + random.below(4);
+    site.world.onCall = () => {
+      if (left-- <= 0) {
+        site.world.onCall = undefined;
+        return undefined;
+      }
+      return {
+        fails: random.of(["before", "after", "after", undefined]),
+        delayMs: random.of([0, 1, 100, 3_000]),
+        answerDelayMs: random.of([0, 1, 100, 3_000]),
+        alone: random.chance(0.5),
+      };
+    };
+  },
+
+  /** A link dies without a close; each end learns of it later, or never. */
+  dead(site, { random, history }) {
+    const links = site.linesOf().flatMap(({ driver }) => [...driver.links.values()]);
+    if (links.length === 0) return;
+    const link = random.of(links);
+    note(history, "dead", `link ${link.name}`);
+    const worker = random.below(DEAD_MS);
+    // A session object must not count a client as gone whose connection does not know of it.
+    if (link.name === "session") link.die({ worker, object: worker + random.below(DEAD_MS - worker) });
+    else if (random.chance(0.3)) link.die();
+    else link.die({ worker, ...(random.chance(0.5) && { object: random.below(20_000) }) });
+  },
+
+  /** Another release, which reads and writes the link version of the one before too: objects restart one by one. */
+  async deploy(site, { random, history }) {
+    const { world } = site;
+    const versions = random.of(RELEASES);
+    world.deploys.workers(versions);
+    for (const node of site.nodes) {
+      note(history, "deploy", node.party);
+      node.deploy(versions);
+      await site.sleep(random.of([0, 0, 1, 50, 500]));
+    }
   },
 
   /** Several connections of one client come at about the same time. */

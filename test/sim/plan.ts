@@ -8,6 +8,9 @@ export interface SimulationPlan {
   /** How long everything takes that is sent, in ms. */
   readonly delayMs: number;
   readonly alarmLateMs: number;
+  /** How long writes take to become durable. */
+  readonly unsavedMs: number;
+  readonly alarmRetryMs: number;
   readonly limits: Partial<Limits>;
   /** How much longer than usual clients take for everything. */
   readonly pace: number;
@@ -27,6 +30,8 @@ export function planOf(seed: number): SimulationPlan {
     shards: random.of([1, 2, 4]),
     delayMs: random.of([0, 1, 5]),
     alarmLateMs: random.of([0, 0, 2_000]),
+    unsavedMs: random.of([0, 0, 1, 10]),
+    alarmRetryMs: 2_000,
     limits: {
       inflightMax: random.of([1, 2, 3, 1024, 1024]),
       receiveMaximum: random.of([1, 4, 256, 256]),

@@ -17,9 +17,17 @@ export interface Simulation {
 export async function simulate(seed: number): Promise<Simulation> {
   const plan = planOf(seed);
   const chance = new Random(seed + 0x10000);
-  const { shards, delayMs, alarmLateMs, limits } = plan;
+  const { shards, delayMs, alarmLateMs, unsavedMs, alarmRetryMs, limits } = plan;
   const site = new SimulatedSite(
-    { shards, delayMs, limits, random: () => chance.next(), pick: (ready) => chance.below(ready) },
+    {
+      shards,
+      delayMs,
+      unsavedMs,
+      alarmRetryMs,
+      limits,
+      random: () => chance.next(),
+      pick: (ready) => chance.below(ready),
+    },
     new Random(seed + 0x20000),
   );
   site.world.alarmLateMs = alarmLateMs;
@@ -30,5 +38,5 @@ export async function simulate(seed: number): Promise<Simulation> {
   const outcome = await site.drive(
     trial({ seed, seconds, cast, faults: plan.faultKinds < all.length ? faults : all, faultEveryMs }, site),
   );
-  return { seed, outcome, steps: site.steps };
+  return { seed, outcome, steps: site.world.steps };
 }

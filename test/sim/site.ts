@@ -34,8 +34,6 @@ export class SimulatedSite implements Site {
   readonly log: string[] = [];
   readonly network: Network = { dial: (profile, dialling) => this.#dial(profile, dialling) };
   readonly clock: Clock;
-  /** Things that happened: packets and frames that arrived, timers, alarms. */
-  steps = 0;
   readonly #random: Random;
   readonly #timers = new Timers();
   readonly #startMs: number;
@@ -67,7 +65,7 @@ export class SimulatedSite implements Site {
   }
 
   get failedTurns(): number {
-    return this.#nodes().reduce((sum, { failures }) => sum + failures.length, 0);
+    return this.nodes.reduce((sum, { failures }) => sum + failures.length, 0);
   }
 
   /** Lets time pass until the trial is over. */
@@ -104,8 +102,7 @@ export class SimulatedSite implements Site {
 
   #happen(): void {
     const { world } = this;
-    this.steps += 1;
-    if (this.steps > STEPS_MAX) throw new Error("the world does not come to rest");
+    if (world.steps > STEPS_MAX) throw new Error("the world does not come to rest");
     const next = this.#timers.next;
     if (world.step(next)) return;
     if (next === Infinity) throw new Error("nothing can happen any more");
@@ -147,14 +144,20 @@ export class SimulatedSite implements Site {
     return "shard" in object ? this.world.shards[object.shard]! : this.world.session(object.session);
   }
 
-  #nodes(): (ShardNode | SessionNode)[] {
+  get nodes(): (ShardNode | SessionNode)[] {
     return [...this.world.shards, ...this.world.sessions.values()];
   }
 
   // How it is broken.
 
+  /** What it has not saved is lost or not, and so is what it has sent. */
   async abort(object: ObjectName): Promise<void> {
-    this.node(object).crash();
+    this.#crash(this.node(object));
+  }
+
+  #crash(node: ShardNode | SessionNode): void {
+    const random = this.#random;
+    node.crash({ loseUnsaved: random.chance(0.5), loseSent: random.chance(0.5) });
   }
 
   async cut(object: ObjectName, share: number): Promise<void> {
@@ -168,13 +171,13 @@ export class SimulatedSite implements Site {
   async killWorker(client?: string): Promise<void> {
     const dying = this.linesOf(client);
     this.#lines = this.#lines.filter(({ line }) => !dying.includes(line));
-    for (const { driver } of dying) driver.kill();
+    for (const { driver } of dying) driver.kill({ closes: this.#random.chance(0.7) });
   }
 
   async kill(downMs: number): Promise<void> {
     this.#isDown = true;
     await this.killWorker();
-    for (const node of this.#nodes()) node.crash();
+    for (const node of this.nodes) this.#crash(node);
     await this.sleep(downMs);
     this.#isDown = false;
   }
@@ -192,11 +195,12 @@ export class SimulatedSite implements Site {
   }
 
   async mendDisk(object?: ObjectName): Promise<void> {
-    for (const { sql } of object ? [this.node(object)] : this.#nodes()) sql.failWrites = false;
+    if (!object) this.world.onCall = undefined;
+    for (const { sql } of object ? [this.node(object)] : this.nodes) sql.failWrites = false;
   }
 
   async limitFiles(bytes: number | undefined): Promise<void> {
-    for (const { sql } of this.#nodes()) sql.failWrites = bytes !== undefined;
+    for (const { sql } of this.nodes) sql.failWrites = bytes !== undefined;
   }
 
   /** Days go by: whatever has a deadline meets it. */
@@ -211,8 +215,8 @@ export class SimulatedSite implements Site {
   }
 
   async close(): Promise<void> {
-    const odd = this.#nodes().flatMap(({ failures }) => failures.filter((error) => !(error instanceof StorageFailure)));
+    const odd = this.nodes.flatMap(({ failures }) => failures.filter((error) => !(error instanceof StorageFailure)));
     if (odd.length > 0) throw odd[0];
-    for (const { sql } of this.#nodes()) sql.close();
+    for (const { sql } of this.nodes) sql.close();
   }
 }
