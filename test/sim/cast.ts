@@ -23,7 +23,7 @@ export function passersBy(random: Random, pace: number): Cast {
   const casting = new Casting(random, pace, topics);
   const parts = [
     casting.witness(),
-    ...Array.from({ length: 2 + random.below(5) }, (_, i) => casting.part(`d${i + 1}`)),
+    ...Array.from({ length: 2 + random.below(5) }, (_, i) => casting.part(`d${i + 1}`, i === 0)),
   ];
   const of = (wanted: (part: Part) => boolean): boolean => parts.some(wanted);
   return {
@@ -54,14 +54,15 @@ class Casting {
     return { profile: { ...this.#plain("d0"), version: 5, expirySeconds: NEVER, filters: [{ filter: "#", qos: 2 }] } };
   }
 
-  part(clientId: string): Part {
+  /** @param publishes in any case */
+  part(clientId: string, publishes: boolean): Part {
     const random = this.#random;
     const profile = this.#profile(clientId);
     const five = profile.version === 5;
     const often = (ms: number): number => ms * this.#pace;
     return {
       profile,
-      ...(random.chance(0.75) && {
+      ...((publishes || random.chance(0.75)) && {
         publishes: {
           topics: some(this.#topics, 1 + random.below(this.#topics.length), random),
           qos: random.of(QOS),

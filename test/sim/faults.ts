@@ -85,6 +85,7 @@ const SIMULATED = {
     if (links.length === 0) return;
     const link = random.of(links);
     note(history, "dead", `link ${link.name}`);
+    site.dead.push(link);
     const worker = random.below(DEAD_MS);
     // A session object must not count a client as gone whose connection does not know of it.
     if (link.name === "session") link.die({ worker, object: worker + random.below(DEAD_MS - worker) });

@@ -14,6 +14,9 @@ export interface Simulation {
   readonly steps: number;
 }
 
+/** A schedule in which less happens goes on for longer. */
+const STEPS_MIN = 1_000;
+
 export async function simulate(seed: number): Promise<Simulation> {
   const plan = planOf(seed);
   const chance = new Random(seed + 0x10000);
@@ -35,8 +38,9 @@ export async function simulate(seed: number): Promise<Simulation> {
   const faults = Array.from({ length: Math.min(plan.faultKinds, all.length) }, () => chance.of(all));
   const { seconds, faultEveryMs, pace } = plan;
   const cast = (random: Random): ReturnType<typeof passersBy> => passersBy(random, pace);
+  const enough = (): boolean => site.world.steps >= STEPS_MIN;
   const outcome = await site.drive(
-    trial({ seed, seconds, cast, faults: plan.faultKinds < all.length ? faults : all, faultEveryMs }, site),
+    trial({ seed, seconds, cast, faults: plan.faultKinds < all.length ? faults : all, faultEveryMs, enough }, site),
   );
   return { seed, outcome, steps: site.world.steps };
 }

@@ -12,6 +12,7 @@ import type { History } from "../trial/history.ts";
 import { leftovers } from "./leftovers.ts";
 import { SimulatedLine } from "./socket.ts";
 import { Timers } from "./timers.ts";
+import type { Link } from "./world/link.ts";
 import type { SessionNode, ShardNode } from "./world/node.ts";
 import { World, type WorldOptions } from "./world/world.ts";
 
@@ -34,6 +35,8 @@ export class SimulatedSite implements Site {
   readonly log: string[] = [];
   readonly network: Network = { dial: (profile, dialling) => this.#dial(profile, dialling) };
   readonly clock: Clock;
+  /** Nothing arrives over these any more, and their ends learn of it when everything is mended, or before. */
+  readonly dead: Link[] = [];
   readonly #random: Random;
   readonly #timers = new Timers();
   readonly #startMs: number;
@@ -171,7 +174,11 @@ export class SimulatedSite implements Site {
   async killWorker(client?: string): Promise<void> {
     const dying = this.linesOf(client);
     this.#lines = this.#lines.filter(({ line }) => !dying.includes(line));
-    for (const { driver } of dying) driver.kill({ closes: this.#random.chance(0.7) });
+    for (const { driver } of dying) {
+      const closes = this.#random.chance(0.7);
+      if (!closes) this.dead.push(...driver.links.values());
+      driver.kill({ closes });
+    }
   }
 
   async kill(downMs: number): Promise<void> {
@@ -194,9 +201,14 @@ export class SimulatedSite implements Site {
       });
   }
 
-  async mendDisk(object?: ObjectName): Promise<void> {
-    if (!object) this.world.onCall = undefined;
-    for (const { sql } of object ? [this.node(object)] : this.nodes) sql.failWrites = false;
+  async mendDisk(object: ObjectName): Promise<void> {
+    this.node(object).sql.failWrites = false;
+  }
+
+  async mend(): Promise<void> {
+    await this.limitFiles(undefined);
+    this.world.onCall = undefined;
+    for (const link of this.dead.splice(0)) link.die({ worker: 0, object: 0 });
   }
 
   async limitFiles(bytes: number | undefined): Promise<void> {

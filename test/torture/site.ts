@@ -103,8 +103,13 @@ export class RealSite implements Site {
     await this.#injure("disk", { ...object, fault });
   }
 
-  async mendDisk(object?: ObjectName): Promise<void> {
+  async mendDisk(object: ObjectName): Promise<void> {
     await this.#injure("mend", { ...object });
+  }
+
+  async mend(): Promise<void> {
+    await this.#injure("mend", {});
+    await this.limitFiles(undefined);
   }
 
   /** The Worker that holds a client's connection dies, or all of them. The client's socket is the client's to cut. */

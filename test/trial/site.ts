@@ -87,9 +87,10 @@ export interface Site {
   /** Everything dies with no warning, and starts again after a while on what is stored. */
   kill(downMs: number): Promise<void>;
   breakDisk(object: ObjectName, fault: DiskFault): Promise<void>;
-  /** One object's, or all. */
-  mendDisk(object?: ObjectName): Promise<void>;
+  mendDisk(object: ObjectName): Promise<void>;
   /** No file of the broker may grow beyond so many bytes; undefined lifts it. */
   limitFiles(bytes: number | undefined): Promise<void>;
+  /** Nothing is broken any more. */
+  mend(): Promise<void>;
   close(): Promise<void>;
 }

@@ -21,6 +21,8 @@ export interface Plan {
   readonly faults: readonly Fault[];
   /** Time between two faults, on average. */
   readonly faultEveryMs: number;
+  /** A trial goes on until this says so too, for {@link LONGEST} times as long at the most. */
+  readonly enough?: () => boolean;
 }
 
 export interface Outcome {
@@ -37,6 +39,7 @@ export interface Outcome {
 }
 
 const AUDITOR = "auditor";
+const LONGEST = 20;
 
 /** @param site is closed at the end */
 export async function trial(plan: Plan, site: Site): Promise<Outcome> {
@@ -62,7 +65,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
     for (const { part, device } of players) load.start(part, device);
     await strikes(plan, { site, devices: members, history, random });
     load.stop();
-    await site.mendDisk();
+    await site.mend();
     for (const device of members) {
       device.come();
       device.hurry();
@@ -94,15 +97,21 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
 }
 
 /** Faults, until time is up; what lasts for a while is waited for. */
-async function strikes({ seconds, faults, faultEveryMs }: Plan, scene: Scene): Promise<void> {
+async function strikes(plan: Plan, scene: Scene): Promise<void> {
+  const { seconds, faults, faultEveryMs, enough = () => true } = plan;
   const { clock } = scene.site;
-  const end = clock.now + seconds * 1000;
+  let end = clock.now + seconds * 1000;
+  const last = clock.now + LONGEST * seconds * 1000;
   const lasting = new Set<Promise<void>>();
   for (;;) {
     const pauseMs = scene.random.next() * 2 * faultEveryMs;
     const left = end - clock.now;
     await scene.site.sleep(Math.max(0, Math.min(pauseMs, left)));
-    if (pauseMs >= left) break;
+    if (pauseMs >= left) {
+      if (enough() || clock.now >= last) break;
+      end += seconds * 200;
+      continue;
+    }
     if (faults.length === 0) continue;
     const strike = scene.random
       .of(faults)
