@@ -45,7 +45,9 @@ export class Wills {
       if (story.connection === connection || story.endedMs === undefined) continue;
       const aloneMs = now.ms - story.endedMs;
       const delayMs = story.will.delaySeconds * 1000;
-      if (!connection.connack!.present || aloneMs > delayMs + SETTLING_MS) story.fate = "must";
+      if (!connection.connack!.present) story.fate = "must";
+      // The broker counts from when it hears of the end, and of a dead Worker's connections it may hear late.
+      else if (aloneMs > delayMs + SETTLING_MS) story.fate = story.connection.killed ? "may" : "must";
       else if (aloneMs < delayMs - DOUBT_MS) story.fate = "never";
       story.endedMs = undefined;
     }
