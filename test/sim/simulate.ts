@@ -1,8 +1,10 @@
 /** One trial of the simulated broker, all of it from one seed. */
 
 import { Random } from "../support/random.ts";
+import type { Cast } from "../trial/cast.ts";
 import { type Outcome, trial } from "../trial/trial.ts";
 import { passersBy } from "./cast.ts";
+import { type Cut, WHOLE } from "./cut.ts";
 import { faultsOf } from "./faults.ts";
 import { planOf } from "./plan.ts";
 import { SimulatedSite } from "./site.ts";
@@ -14,33 +16,32 @@ export interface Simulation {
   readonly steps: number;
 }
 
-/** A schedule in which less happens goes on for longer. */
+/** A schedule in which less happens goes on for longer, unless it is cut. */
 const STEPS_MIN = 1_000;
 
-export async function simulate(seed: number): Promise<Simulation> {
-  const plan = planOf(seed);
-  const chance = new Random(seed + 0x10000);
-  const { shards, delayMs, alarmLateMs, unsavedMs, alarmRetryMs, limits } = plan;
+/** @param attend is given the site before anything happens */
+export async function simulate(
+  seed: number,
+  cut: Cut = WHOLE,
+  attend?: (site: SimulatedSite) => void,
+): Promise<Simulation> {
+  const plan = { ...planOf(seed), ...cut.plan };
+  const chance = Random.stream(seed, "world");
   const site = new SimulatedSite(
-    {
-      shards,
-      delayMs,
-      unsavedMs,
-      alarmRetryMs,
-      limits,
-      random: () => chance.next(),
-      pick: (ready) => chance.below(ready),
-    },
-    new Random(seed + 0x20000),
+    { ...plan, random: () => chance.next(), pick: (ready) => chance.below(ready) },
+    Random.stream(seed, "site"),
   );
-  site.world.alarmLateMs = alarmLateMs;
+  site.world.alarmLateMs = plan.alarmLateMs;
+  attend?.(site);
+  const choice = Random.stream(seed, "faults");
   const all = faultsOf(site);
-  const faults = Array.from({ length: Math.min(plan.faultKinds, all.length) }, () => chance.of(all));
+  const some = Array.from({ length: plan.faultKinds }, () => choice.of(all));
   const { seconds, faultEveryMs, pace } = plan;
-  const cast = (random: Random): ReturnType<typeof passersBy> => passersBy(random, pace);
-  const enough = (): boolean => site.world.steps >= STEPS_MIN;
+  const cast = (random: Random): Cast => cut.cast(passersBy(random, pace));
+  const enough = (): boolean => cut !== WHOLE || site.world.steps >= STEPS_MIN;
+  const faults = some.length < all.length ? some : all;
   const outcome = await site.drive(
-    trial({ seed, seconds, cast, faults: plan.faultKinds < all.length ? faults : all, faultEveryMs, enough }, site),
+    trial({ seed, seconds, cast, faults, faultEveryMs, enough, without: cut.strikes }, site),
   );
   return { seed, outcome, steps: site.world.steps };
 }

@@ -6,6 +6,13 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
+  /** Chance of its own for each name under a seed: what one of them draws changes nothing for the others. */
+  static stream(seed: number, name: string): Random {
+    let hash = 0x811c9dc5;
+    for (const character of `${seed} ${name}`) hash = Math.imul(hash ^ character.codePointAt(0)!, 0x01000193);
+    return new Random(hash);
+  }
+
   /** Uniform in [0, 1). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;

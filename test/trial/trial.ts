@@ -6,7 +6,7 @@ import { Random } from "../support/random.ts";
 import type { Cast, Topics } from "./cast.ts";
 import { check, owed } from "./judge/checker.ts";
 import type { Violation } from "./judge/verdict.ts";
-import { Device, type Surroundings } from "./device.ts";
+import { Device } from "./device.ts";
 import type { Fault, Scene } from "./faults.ts";
 import { History, type HistoryEvent } from "./history.ts";
 import { Load } from "./load.ts";
@@ -23,6 +23,8 @@ export interface Plan {
   readonly faultEveryMs: number;
   /** A trial goes on until this says so too, for {@link LONGEST} times as long at the most. */
   readonly enough?: () => boolean;
+  /** Strikes that are left out, by number from 0: a smaller trial that shows the same is easier to read. */
+  readonly without?: ReadonlySet<number>;
 }
 
 export interface Outcome {
@@ -33,6 +35,8 @@ export interface Outcome {
   readonly stuck: readonly string[];
   /** What was left behind by sessions that had ended. */
   readonly left: readonly string[];
+  /** How often something was done to the site. */
+  readonly strikes: number;
   readonly settledMs: number;
   readonly failedTurns: number;
   readonly log: readonly string[];
@@ -43,28 +47,31 @@ const LONGEST = 20;
 
 /** @param site is closed at the end */
 export async function trial(plan: Plan, site: Site): Promise<Outcome> {
-  const random = new Random(plan.seed);
+  const { seed } = plan;
   const { clock, network } = site;
   const history = new History(() => clock.now);
   site.attend?.(history);
-  const surroundings: Surroundings = { clock, network, history, random };
   const devices: Device[] = [];
   const enlist = (profile: Device["profile"]): Device => {
-    const device = new Device(profile, surroundings);
+    const random = Random.stream(seed, profile.clientId);
+    const device = new Device(profile, { clock, network, history, random });
     devices.push(device);
     device.come();
     return device;
   };
   try {
-    const { parts, topics } = plan.cast(random);
+    const { parts, topics } = plan.cast(Random.stream(seed, "cast"));
     const players = parts.map((part) => ({ part, device: enlist(part.profile) }));
     const members = [...devices];
     const stuck = [...(await settled(members, site))];
 
-    const load = new Load(clock, random);
-    for (const { part, device } of players) load.start(part, device);
-    await strikes(plan, { site, devices: members, history, random });
-    load.stop();
+    const loads = players.map(({ part, device }) => {
+      const load = new Load(clock, Random.stream(seed, `load of ${device.clientId}`));
+      load.start(part, device);
+      return load;
+    });
+    const struck = await strikes(plan, { site, devices: members, history });
+    for (const load of loads) load.stop();
     await site.mend();
     for (const device of members) {
       device.come();
@@ -74,7 +81,9 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
     const faultsOver = clock.now;
     stuck.push(...(await settled(members, site, history)));
     if (stuck.length === 0) {
-      stuck.push(...(await audit(enlist(auditorProfile(random)), { devices, topics, history, site })));
+      stuck.push(
+        ...(await audit(enlist(auditorProfile(Random.stream(seed, "audit"))), { devices, topics, history, site })),
+      );
     }
     const settledMs = clock.now - faultsOver;
 
@@ -85,6 +94,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
       violations: check(history.events),
       stuck: [...new Set(stuck)],
       left: stuck.length === 0 && site.remains ? await farewell(devices, site, site.remains.bind(site)) : [],
+      strikes: struck,
       settledMs,
       failedTurns: site.failedTurns,
       log: site.log,
@@ -96,15 +106,17 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
   }
 }
 
-/** Faults, until time is up; what lasts for a while is waited for. */
-async function strikes(plan: Plan, scene: Scene): Promise<void> {
-  const { seconds, faults, faultEveryMs, enough = () => true } = plan;
+/** Faults, until time is up; what lasts for a while is waited for. Returns how many. */
+async function strikes(plan: Plan, scene: Omit<Scene, "random">): Promise<number> {
+  const { seed, seconds, faults, faultEveryMs, enough = () => true, without = new Set() } = plan;
+  const pauses = Random.stream(seed, "pauses");
   const { clock } = scene.site;
   let end = clock.now + seconds * 1000;
   const last = clock.now + LONGEST * seconds * 1000;
   const lasting = new Set<Promise<void>>();
+  let number = 0;
   for (;;) {
-    const pauseMs = scene.random.next() * 2 * faultEveryMs;
+    const pauseMs = pauses.next() * 2 * faultEveryMs;
     const left = end - clock.now;
     await scene.site.sleep(Math.max(0, Math.min(pauseMs, left)));
     if (pauseMs >= left) {
@@ -113,13 +125,16 @@ async function strikes(plan: Plan, scene: Scene): Promise<void> {
       continue;
     }
     if (faults.length === 0) continue;
-    const strike = scene.random
+    const random = Random.stream(seed, `strike ${number}`);
+    if (without.has(number++)) continue;
+    const strike = random
       .of(faults)
-      .strike(scene)
+      .strike({ ...scene, random })
       .finally(() => lasting.delete(strike));
     lasting.add(strike);
   }
   await Promise.all(lasting);
+  return number;
 }
 
 /**
