@@ -485,6 +485,7 @@ export class Connection {
         return;
       case records.Kind.Refused:
         this.#session.settle();
+        if (record.reason === Reason.SessionTakenOver) this.#shards?.overtaken();
         this.#fail(record.reason, "the session object refused", now);
         return;
       case records.Kind.Kept:

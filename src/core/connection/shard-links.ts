@@ -31,6 +31,7 @@ export class ShardLinks {
   /** When the client's buffer is looked at again for the shards that asked. */
   #drainAt: number | undefined;
   #leaving = false;
+  #overtaken = false;
 
   /** @param windowSize deliveries of QoS > 0 that the client takes without acknowledging */
   constructor(host: ShardLinksHost, identity: Identity, windowSize: number) {
@@ -87,7 +88,10 @@ export class ShardLinks {
 
   /** True when every shard has taken everything. */
   get settled(): boolean {
-    for (const link of this.#links.values()) if (!link.settled) return false;
+    for (const link of this.#links.values()) {
+      const gone = this.#overtaken && !link.life.usable;
+      if (!gone && !link.settled) return false;
+    }
     return true;
   }
 
@@ -184,7 +188,7 @@ export class ShardLinks {
     const link = this.#links.get(shard);
     if (!link || link.life.phase === "closed") return true;
     this.#down(link);
-    if (link.needed) return link.life.broken(now);
+    if (link.needed && !this.#overtaken) return link.life.broken(now);
     link.life.close();
     return true;
   }
@@ -203,6 +207,15 @@ export class ShardLinks {
     this.#leaving = true;
     this.#drainAt = undefined;
     for (const { life, batch } of this.#links.values()) if (life.usable) records.writeBye(batch.records);
+  }
+
+  /**
+   * The client has another connection. Shards that this one cannot reach just now need not hear any more what it had for
+   * them: they would hear it after what the other one says, and nobody was told that they have it.
+   */
+  overtaken(): void {
+    this.#overtaken = true;
+    for (const { life } of this.#links.values()) if (!life.usable) life.close();
   }
 
   close(): void {

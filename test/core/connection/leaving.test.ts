@@ -245,4 +245,28 @@ describe("the CPU budget", () => {
     const got = new Set([...device.payloads, ...again.payloads]);
     expect(got.size).toBeGreaterThanOrEqual(publisher.acknowledged.length);
   });
+
+  test("what a shard has not heard of an overtaken connection it does not hear after the next one", () => {
+    for (let awayMs = 0; awayMs < 1_500; awayMs += 50) {
+      const world = new World({ shards: 1 });
+      const first = world.connected("client");
+      const [shard] = world.shards;
+      shard!.reachable = false;
+      first.publish("t", "old", { qos: 1, retain: true });
+      world.settle();
+      const second = world.connected("client");
+      world.advance(awayMs);
+      shard!.reachable = true;
+      second.publish("t", "new", { qos: 1, retain: true });
+      while (second.acknowledged.length === 0) world.advance(1);
+      // The session ends, and with it what its shard knows of it.
+      second.send({ cmd: "disconnect", reasonCode: 0 });
+      world.advance(10_000);
+      const fresh = world.connected("fresh");
+      fresh.subscribe("t", 1);
+      world.settle();
+      expect(fresh.payloads).toEqual(["new"]);
+      expect([first.driver.done, second.driver.done]).toEqual([true, true]);
+    }
+  });
 });
