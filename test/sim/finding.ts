@@ -10,6 +10,8 @@ export interface Finding {
   readonly says: string;
   /** Clients that it concerns. */
   readonly clients: readonly string[];
+  /** Where in the history it shows; Infinity: after its end. */
+  readonly at: number;
   /** In full, for a reader. */
   readonly story: string;
 }
@@ -20,7 +22,7 @@ export async function findingOf(simulation: Promise<Simulation>): Promise<Findin
     return findingIn((await simulation).outcome);
   } catch (error) {
     const { message, stack = message } = error as Error;
-    return { kind: "thrown", says: message, clients: [], story: stack };
+    return { kind: "thrown", says: message, clients: [], at: Infinity, story: stack };
   }
 }
 
@@ -29,18 +31,20 @@ export function findingIn(outcome: Outcome): Finding | undefined {
   const story = `${summary(outcome)}\n${explanation(outcome)}`;
   const [violation] = violations;
   if (violation) {
-    const { rule, says, client, payload } = violation;
+    const { rule, says, client, payload, index } = violation;
     const publisher = events.find(
       (event) =>
         (event.type === "publish" && event.payload === payload) ||
         (event.type === "connect" && event.will?.payload === payload),
     );
     const clients = new Set([client, ...(publisher && "client" in publisher ? [String(publisher.client)] : [])]);
-    return { kind: rule, says, clients: [...clients], story };
+    return { kind: rule, says, clients: [...clients], at: index, story };
   }
   const [missing] = stuck;
-  if (missing !== undefined) return { kind: "stuck", says: missing, clients: [missing.split(" ", 1)[0]!], story };
+  if (missing !== undefined) {
+    return { kind: "stuck", says: missing, clients: [missing.split(" ", 1)[0]!], at: events.length, story };
+  }
   const [remainder] = left;
-  if (remainder !== undefined) return { kind: "left behind", says: left.join("; "), clients: [], story };
+  if (remainder !== undefined) return { kind: "left behind", says: left.join("; "), clients: [], at: Infinity, story };
   return undefined;
 }

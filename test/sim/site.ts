@@ -44,7 +44,8 @@ export class SimulatedSite implements Site {
   #lines: Living[] = [];
   /** Connections of each client. */
   readonly #connections = new Map<string, number>();
-  #history: History | undefined;
+  /** Of the trial that takes place here. */
+  history: History | undefined;
   #isDown = false;
   #hasWoken = false;
 
@@ -95,7 +96,7 @@ export class SimulatedSite implements Site {
   }
 
   attend(history: History): void {
-    this.#history = history;
+    this.history = history;
   }
 
   #step(): void {
@@ -133,7 +134,7 @@ export class SimulatedSite implements Site {
   #bury(): void {
     this.#lines = this.#lines.filter(({ client, connection, line }) => {
       if (!line.driver.done) return true;
-      if (connection !== undefined) this.#history?.record({ type: "over", client, connection });
+      if (connection !== undefined) this.history?.record({ type: "over", client, connection });
       return false;
     });
   }

@@ -43,7 +43,7 @@ export interface Outcome {
 }
 
 const AUDITOR = "auditor";
-const LONGEST = 20;
+const LONGEST = 100;
 
 /** @param site is closed at the end */
 export async function trial(plan: Plan, site: Site): Promise<Outcome> {
