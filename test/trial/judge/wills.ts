@@ -59,7 +59,7 @@ export class Wills {
     if (!story || !connection.connected) return;
     // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
     if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
-    else if (story.will.delaySeconds > 0) story.endedMs = now.ms;
+    else if (story.will.delaySeconds > 0) story.endedMs = connection.disconnect?.ms ?? now.ms;
     else story.fate = "must";
   }
 
