@@ -61,12 +61,13 @@ export class Durable implements DeviceHost, FaultHost {
     this.#faults = faults;
     this.#transient = transient;
     const chance = new Random(seed + 0x10000);
-    const { shards, delayMs, limits, alarmLateMs, unsavedMs } = this.plan;
+    const { shards, delayMs, limits, alarmLateMs, unsavedMs, idleMs } = this.plan;
     this.world = new World({
       shards,
       delayMs,
       limits,
       unsavedMs,
+      idleMs,
       alarmRetryMs: 2_000,
       random: () => chance.next(),
       pick: (ready) => chance.below(ready),

@@ -44,8 +44,10 @@ export function inflict(fault: Fault, host: FaultHost): void {
   if (!PEACEFUL.includes(fault)) host.disturb();
   switch (fault) {
     case "crashShard":
+      if (random.chance(0.3)) awaitUnsaved(shard, host);
       return crash(shard, random);
     case "crashSession":
+      if (random.chance(0.3)) awaitUnsaved(session, host);
       device.endings.blurred();
       return crash(session, random);
     case "evictShard":
@@ -105,6 +107,12 @@ function failWrites(node: ShardNode | SessionNode, host: FaultHost): void {
   host.advance(host.random.below(20));
   node.sql.failWrites = false;
   if (alarmAt !== undefined && node.alarmAt === undefined) node.ring();
+  host.disturb();
+}
+
+/** Lets time pass until something is unsaved, if that is soon. */
+function awaitUnsaved(node: ShardNode | SessionNode, host: FaultHost): void {
+  for (let ms = 0; ms < 20 && !node.unsaved; ms++) host.advance(1);
   host.disturb();
 }
 
