@@ -8,6 +8,7 @@ import { Connection } from "../core/connection/connection.ts";
 import type { Effect, LinkName } from "../core/connection/effects.ts";
 import { Output } from "../core/connection/output.ts";
 import type { Env } from "../env.ts";
+import { LINK_VERSIONS } from "../link/records.ts";
 import { PING } from "../link/ping.ts";
 import { reasonName } from "../mqtt/reason.ts";
 import { sessionName, shardName } from "../names.ts";
@@ -49,6 +50,7 @@ export class Driver {
     this.#connection = new Connection(
       {
         ...config,
+        linkVersions: LINK_VERSIONS,
         connectionId: `auto-${crypto.randomUUID()}`,
         random: Math.random,
         bufferedBytes: () => transport.bufferedBytes,

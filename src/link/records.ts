@@ -13,8 +13,23 @@ import type { MessageBody } from "./message.ts";
 import { readBody, readMessage, writeBody, writeMessage } from "./message.ts";
 import type { Message } from "../mqtt/message.ts";
 
-/** Versions of these records that this release reads. It writes the lower of what both ends know. */
-export const LINK_VERSIONS = { min: 1, max: 1 } as const;
+/** Versions of these records that one end of a link reads: all from the lowest to the highest. */
+export interface LinkVersions {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** What this release reads. */
+export const LINK_VERSIONS: LinkVersions = { min: 1, max: 1 };
+
+/** The version that both ends of a link write: the highest that both read. Undefined: there is none. */
+export function commonVersion(
+  { min, max }: LinkVersions,
+  { versionMin, versionMax }: Pick<HelloRecord, "versionMin" | "versionMax">,
+): number | undefined {
+  const version = Math.min(max, versionMax);
+  return version < Math.max(min, versionMin) ? undefined : version;
+}
 
 /** The first byte of a record. Numbers are never reused. */
 export const Kind = {

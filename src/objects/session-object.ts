@@ -8,7 +8,7 @@ import { shardOfTopic } from "../core/shard/placement.ts";
 import type { Env } from "../env.ts";
 import { ByteWriter } from "../link/bytes.ts";
 import { writeMessage } from "../link/message.ts";
-import type { Departed } from "../link/records.ts";
+import { type Departed, LINK_VERSIONS } from "../link/records.ts";
 import type { Message } from "../mqtt/message.ts";
 import { parseSessionName, shardName } from "../names.ts";
 import { Sockets } from "./sockets.ts";
@@ -32,7 +32,8 @@ export class SessionObject extends DurableObject<Env> {
       return attachment ? [{ id, attachment }] : [];
     });
     const store = new SessionStore(objectSql(ctx.storage));
-    this.#session = new Session(store, links, (link) => this.#sockets.lastPingAt(link), Date.now());
+    const lastPingAt = (link: number): number | undefined => this.#sockets.lastPingAt(link);
+    this.#session = new Session({ linkVersions: LINK_VERSIONS }, store, links, lastPingAt, Date.now());
     this.#turns = new Turns(ctx, this.#sockets, this.#session, (effect) => this.#do(effect));
   }
 

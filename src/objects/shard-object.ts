@@ -7,7 +7,7 @@ import { ShardStore } from "../core/shard/store.ts";
 import type { Env } from "../env.ts";
 import { ByteReader } from "../link/bytes.ts";
 import { readMessage } from "../link/message.ts";
-import type { Departed } from "../link/records.ts";
+import { type Departed, LINK_VERSIONS } from "../link/records.ts";
 import { parseShardName } from "../names.ts";
 import { Sockets } from "./sockets.ts";
 import { objectSql } from "./sql.ts";
@@ -30,7 +30,12 @@ export class ShardObject extends DurableObject<Env> {
     const store = new ShardStore(objectSql(ctx.storage));
     const lastPingAt = (link: number): number | undefined => this.#sockets.lastPingAt(link);
     this.#shard = new Shard(
-      { ...parseShardName(ctx.id.name!), limits, shareStrategy: settings.shareStrategy },
+      {
+        ...parseShardName(ctx.id.name!),
+        limits,
+        shareStrategy: settings.shareStrategy,
+        linkVersions: LINK_VERSIONS,
+      },
       store,
       links,
       lastPingAt,

@@ -36,6 +36,37 @@ describe("nodeSql", () => {
     expect.assertions(1);
   });
 
+  test("keeps what was written while it holds across transactions, or undoes it: tables, rows and statements", () => {
+    const sql = nodeSql();
+    const kept = (): unknown[] => sql.rows("SELECT id FROM kept ORDER BY id").map((row) => row["id"]);
+    sql.run("CREATE TABLE kept (id INTEGER)");
+    sql.held = true;
+    sql.transaction(() => sql.run("INSERT INTO kept VALUES (?)", 1));
+    sql.run("INSERT INTO kept VALUES (?)", 2);
+    expect(() =>
+      sql.transaction(() => {
+        sql.run("INSERT INTO kept VALUES (?)", 3);
+        throw new Error("undo");
+      }),
+    ).toThrow("undo");
+    expect(kept()).toEqual([1, 2]);
+    sql.save();
+    sql.lose();
+    expect(kept()).toEqual([1, 2]);
+    const { writes } = sql;
+    sql.wipe();
+    sql.transaction(() => sql.run("CREATE TABLE kept (id INTEGER, name TEXT)"));
+    expect(kept()).toEqual([]);
+    expect(sql.writes).toBe(writes + 2);
+    sql.lose();
+    expect(kept()).toEqual([1, 2]);
+    sql.held = false;
+    sql.transaction(() => sql.run("INSERT INTO kept VALUES (?)", 4));
+    sql.lose();
+    expect(kept()).toEqual([1, 2, 4]);
+    sql.close();
+  });
+
   test("fails all writes, and no reads, when told to", () => {
     const sql = nodeSql();
     sql.run("CREATE TABLE kept (id INTEGER)");

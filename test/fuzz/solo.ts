@@ -3,6 +3,7 @@ import { NO_AUTHENTICATION } from "../../src/core/authentication/authentication.
 import { Connection } from "../../src/core/connection/connection.ts";
 import type { Effect, LinkName } from "../../src/core/connection/effects.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits } from "../../src/core/limits.ts";
+import { LINK_VERSIONS } from "../../src/link/records.ts";
 import { Reason } from "../../src/mqtt/reason.ts";
 import { Random } from "../support/random.ts";
 import { Find, Judge } from "./judge.ts";
@@ -85,6 +86,7 @@ class Solo {
         settings: DEFAULT_SETTINGS,
         placement: PLACEMENT,
         tenant: "main",
+        linkVersions: LINK_VERSIONS,
         authentication: NO_AUTHENTICATION,
         connectionId: "auto-1",
         random: () => random.next(),

@@ -301,6 +301,17 @@ describe("records", () => {
     expect(to.length).toBe(records.deliverHeaderBytes(hello.inflight.length));
   });
 
+  test.each([
+    [{ min: 1, max: 1 }, { versionMin: 1, versionMax: 1 }, 1],
+    [{ min: 1, max: 2 }, { versionMin: 1, versionMax: 1 }, 1],
+    [{ min: 1, max: 2 }, { versionMin: 2, versionMax: 3 }, 2],
+    [{ min: 1, max: 4 }, { versionMin: 2, versionMax: 3 }, 3],
+    [{ min: 1, max: 1 }, { versionMin: 2, versionMax: 3 }, undefined],
+    [{ min: 2, max: 3 }, { versionMin: 1, versionMax: 1 }, undefined],
+  ])("links: of %o and %o the version is %o", (ours, offer, version) => {
+    expect(records.commonVersion(ours, offer)).toBe(version);
+  });
+
   test("links: a stored message is read as it was written", () => {
     const bytes = written((to) => writeMessage(to, message));
     expect(readMessage(new ByteReader(bytes))).toEqual(message);

@@ -4,7 +4,7 @@
  * platform's limits, a wrong number of parameters (Node binds NULL for missing ones), several statements where only
  * the first would run, and transaction control in SQL.
  *
- * A crash between a write and its durability needs nothing from here: wrap the step in an outer `transaction` and throw.
+ * A crash between a write and its durability: set `held`, and `lose` what was written.
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Sql, SqlRow, SqlValue } from "../../src/core/ports.ts";
@@ -15,6 +15,17 @@ export interface NodeSql extends Sql {
    * returns true. Writes are every `run`, every `rows` with a statement that is not a query, and `wipe`.
    */
   failWrites: boolean | ((query: string) => boolean);
+  /** Writes that have been made, successful or not. */
+  readonly writes: number;
+  /**
+   * What is written stays in a transaction, across any number of turns, until {@link save} or {@link lose}. To be changed
+   * between transactions only, and set to false after one of these.
+   */
+  held: boolean;
+  /** Keeps what was written while {@link held}. */
+  save(): void;
+  /** Undoes what was written while {@link held}, as a crash before it was durable does. */
+  lose(): void;
   close(): void;
 }
 
@@ -35,6 +46,15 @@ const LIMITS = {
   variableNumber: 100,
 };
 
+/** A query, whatever database it is for. */
+interface Shape {
+  readonly statements: number;
+  readonly parameters: number;
+  readonly writes: boolean;
+}
+
+const shapes = new Map<string, Shape>();
+
 interface Prepared {
   /** `undefined` for a query of several statements, which is run as a whole. */
   readonly statement: StatementSync | undefined;
@@ -48,19 +68,32 @@ export function nodeSql(path = ":memory:"): NodeSql {
   // A killed process loses nothing without fsync; only a killed machine would, and no test kills one.
   if (path !== ":memory:") database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF");
   const cache = new Map<string, Prepared>();
+  const control = new Map<string, StatementSync>();
+  let writes = 0;
+  /** Transactions that are under way, and how many of them SQLite knows of: it is told when the first write comes. */
   let depth = 0;
+  let begun = 0;
+  /** SQLite has a transaction around all of them, for what is held. */
+  let holding = false;
+
+  /** Statements that the broker may not use itself. */
+  function does(query: string): StatementSync {
+    let statement = control.get(query);
+    if (statement === undefined) control.set(query, (statement = database.prepare(query)));
+    return statement;
+  }
 
   function prepare(query: string): Prepared {
     let prepared = cache.get(query);
     if (prepared === undefined) {
-      const { statements, parameters } = shapeOf(query);
+      const { statements, parameters, writes } = shapeOf(query);
       if (/\b(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b/i.test(query.trimStart().split(/\s/, 1)[0]!)) {
         throw new Error("transactions are made with transaction(), not in SQL");
       }
       prepared = {
         statement: statements === 1 ? database.prepare(query) : undefined,
         parameters,
-        writes: /\b(INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER)\b/i.test(query),
+        writes,
       };
       cache.set(query, prepared);
     }
@@ -80,14 +113,34 @@ export function nodeSql(path = ":memory:"): NodeSql {
     if (typeof failWrites === "function" ? failWrites(query) : failWrites) {
       throw new StorageFailure(`storage failed: ${query}`);
     }
+    writes++;
+    if (self.held && !holding) {
+      does("BEGIN").run();
+      holding = true;
+    }
+    for (; begun < depth; begun++) does(begun === 0 && !holding ? "BEGIN" : `SAVEPOINT level_${begun}`).run();
+  }
+
+  function end(how: "COMMIT" | "ROLLBACK"): void {
+    // SQLite may have rolled it back by itself (a full disk).
+    if (holding && database.isTransaction) does(how).run();
+    holding = false;
   }
 
   const self: NodeSql = {
     failWrites: false,
+    held: false,
+
+    get writes(): number {
+      return writes;
+    },
+
+    save: () => end("COMMIT"),
+    lose: () => end("ROLLBACK"),
 
     get bytes(): number {
-      const { page_count: pages } = database.prepare("PRAGMA page_count").get() as { page_count: number };
-      const { page_size: bytes } = database.prepare("PRAGMA page_size").get() as { page_size: number };
+      const { page_count: pages } = does("PRAGMA page_count").get() as { page_count: number };
+      const { page_size: bytes } = does("PRAGMA page_size").get() as { page_size: number };
       return pages * bytes;
     },
 
@@ -107,21 +160,20 @@ export function nodeSql(path = ":memory:"): NodeSql {
     },
 
     transaction<T>(body: () => T): T {
-      const savepoint = `level_${depth}`;
-      database.exec(depth === 0 ? "BEGIN" : `SAVEPOINT ${savepoint}`);
-      depth++;
+      const level = depth++;
       try {
         const result = body();
-        database.exec(depth === 1 ? "COMMIT" : `RELEASE ${savepoint}`);
+        if (begun > level) does(level === 0 && !holding ? "COMMIT" : `RELEASE level_${level}`).run();
         return result;
       } catch (error) {
         // SQLite may have rolled the whole transaction back by itself (a full disk); there is nothing left to undo then.
-        if (database.isTransaction) {
-          database.exec(depth === 1 ? "ROLLBACK" : `ROLLBACK TO ${savepoint}; RELEASE ${savepoint}`);
+        if (begun > level && database.isTransaction) {
+          database.exec(level === 0 && !holding ? "ROLLBACK" : `ROLLBACK TO level_${level}; RELEASE level_${level}`);
         }
         throw error;
       } finally {
-        depth--;
+        depth = level;
+        begun = Math.min(begun, level);
       }
     },
 
@@ -142,6 +194,7 @@ export function nodeSql(path = ":memory:"): NodeSql {
 
     close(): void {
       cache.clear();
+      control.clear();
       database.close();
     },
   };
@@ -152,7 +205,13 @@ export function nodeSql(path = ":memory:"): NodeSql {
  * Counts statements and `?` parameters, outside of literals and comments. Like the platform it refuses a `;` or a
  * comment with no statement of its own after the last one.
  */
-function shapeOf(query: string): { statements: number; parameters: number } {
+function shapeOf(query: string): Shape {
+  let shape = shapes.get(query);
+  if (shape === undefined) shapes.set(query, (shape = readShape(query)));
+  return shape;
+}
+
+function readShape(query: string): Shape {
   const token = /\s+|--[^\n]*|\/\*[^]*?\*\/|'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]|[^]/g;
   let statements = 0;
   let parameters = 0;
@@ -173,5 +232,6 @@ function shapeOf(query: string): { statements: number; parameters: number } {
     if (text === "?") parameters++;
   }
   if (statements === 0 || (!inStatement && !onlySpace)) throw new Error(`SQL without a statement: ${query}`);
-  return { statements, parameters };
+  const writes = /\b(INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER)\b/i.test(query);
+  return { statements, parameters, writes };
 }

@@ -36,7 +36,9 @@ export class SessionRig {
 
   #start(): Session {
     const links = [...this.attachments].map(([id, attachment]) => ({ id, attachment }));
-    return new Session(new SessionStore(this.sql), links, (link) => this.pings.get(link), this.now);
+    const lastPingAt = (link: number): number | undefined => this.pings.get(link);
+    const config = { linkVersions: records.LINK_VERSIONS };
+    return new Session(config, new SessionStore(this.sql), links, lastPingAt, this.now);
   }
 
   restart(): void {

@@ -68,7 +68,8 @@ export class ShardRig {
   }
 
   #start(links: { link: number; hello: Uint8Array | undefined }[]): Shard {
-    const config = { shard: 0, tenant: "main", limits: this.limits, shareStrategy: this.strategy };
+    const { limits, strategy: shareStrategy } = this;
+    const config = { shard: 0, tenant: "main", limits, shareStrategy, linkVersions: records.LINK_VERSIONS };
     const lastPingAt = (link: number): number | undefined => this.pings.get(link);
     return new Shard(config, new ShardStore(this.sql), links, lastPingAt, this.now);
   }

@@ -65,6 +65,7 @@ export interface ConnectionConfig {
   readonly placement: Placement;
   readonly authentication: Authentication;
   readonly tenant: string;
+  readonly linkVersions: records.LinkVersions;
   /** Unique in the tenant. It becomes the client id of a client that brings none. */
   readonly connectionId: string;
   /** Uniform in [0, 1). */
@@ -456,9 +457,9 @@ export class Connection {
   #join(now: number): void {
     const connect = this.#connect!;
     this.#phase = "joining";
-    const { tenant, connectionId } = this.#config;
+    const { tenant, connectionId, linkVersions } = this.#config;
     this.#expirySeconds = sessionExpiry(connect, connect.sessionExpirySeconds, this.limits.sessionExpirySecondsMax);
-    const names = { tenant, session: this.session, connection: connectionId };
+    const names = { ...offer(linkVersions), tenant, session: this.session, connection: connectionId };
     this.#session.open(introduction(connect, names, this.#expirySeconds, now), now);
   }
 
@@ -499,9 +500,10 @@ export class Connection {
 
   #open(welcome: WelcomeRecord, now: number): void {
     const connect = this.#connect!;
-    const { limits, settings, connectionId } = this.#config;
+    const { limits, settings, connectionId, linkVersions } = this.#config;
     this.#phase = "open";
     const identity = {
+      ...offer(linkVersions),
       shards: this.placement.shards,
       depth: this.placement.depth,
       tenant: this.#config.tenant,
@@ -697,6 +699,11 @@ export class Connection {
   get #clientPacketBytesMax(): number {
     return this.#connect?.maximumPacketSize ?? Infinity;
   }
+}
+
+/** How a link's first record says which versions the connection reads. */
+function offer({ min, max }: records.LinkVersions): Pick<records.HelloRecord, "versionMin" | "versionMax"> {
+  return { versionMin: min, versionMax: max };
 }
 
 /** The earliest of the deadlines that there are. */

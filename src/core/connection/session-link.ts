@@ -13,7 +13,7 @@ import type { Effect } from "./effects.ts";
 import type { LinkLife } from "./link-life.ts";
 
 /** What the session object is told of the connection. */
-export type Introduction = Omit<ConnectRecord, "kind" | "versionMin" | "versionMax" | "link" | "reattach">;
+export type Introduction = Omit<ConnectRecord, "kind" | "link" | "reattach">;
 
 /** What is to be kept of the session, and what waits for it. */
 interface Keeping extends Omit<KeepRecord, "kind"> {
@@ -64,8 +64,6 @@ export class SessionLink {
     const to = new ByteWriter();
     records.writeConnect(to, {
       ...this.#introduction!,
-      versionMin: records.LINK_VERSIONS.min,
-      versionMax: records.LINK_VERSIONS.max,
       link: this.#attempt,
       reattach: this.#fence,
     });
@@ -134,6 +132,13 @@ export class SessionLink {
     if (this.life.usable) this.#send((to) => records.writeEnd(to, end));
   }
 
+  /** The link counts as dead, though it has not closed: another one takes its place. */
+  replace(now: number): void {
+    if (!this.life.usable) return;
+    this.#effects.push({ type: "closeLink", link: "session" });
+    this.broken(now);
+  }
+
   /** The object answered END, or refused the connection, or is given up. */
   settle(): void {
     this.#ended = true;
@@ -160,7 +165,7 @@ export class SessionLink {
 /** How a client that asked to connect is introduced. */
 export function introduction(
   connect: Connect,
-  names: Pick<Introduction, "tenant" | "session" | "connection">,
+  names: Pick<Introduction, "versionMin" | "versionMax" | "tenant" | "session" | "connection">,
   expirySeconds: number,
   now: number,
 ): Introduction {

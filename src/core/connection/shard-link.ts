@@ -19,6 +19,8 @@ import type { LinkLife } from "./link-life.ts";
 /** What every shard is told of the connection. */
 export type Identity = Pick<
   records.HelloRecord,
+  | "versionMin"
+  | "versionMax"
   | "shards"
   | "depth"
   | "tenant"
@@ -121,8 +123,6 @@ export class ShardLink {
     this.#attempt += 1;
     records.writeHello(to, {
       ...hello,
-      versionMin: records.LINK_VERSIONS.min,
-      versionMax: records.LINK_VERSIONS.max,
       link: this.#attempt,
       cursor: this.#cursor,
       sharedReceived: this.#sharedReceived,

@@ -23,6 +23,7 @@ import {
   type Fence,
   FOR_EVER,
   type KeepRecord,
+  type LinkVersions,
   type SessionBound,
 } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
@@ -72,7 +73,12 @@ export interface SessionLink {
   readonly attachment: SessionAttachment;
 }
 
+export interface SessionConfig {
+  readonly linkVersions: LinkVersions;
+}
+
 export class Session {
+  readonly #linkVersions: LinkVersions;
   readonly #store: SessionStore;
   /** When a link's automatic ping was last answered, in ms since 1970; asked for only by the alarm. */
   readonly #lastPingAt: (link: number) => number | undefined;
@@ -94,11 +100,13 @@ export class Session {
 
   /** @param links the sockets that the object woke with */
   constructor(
+    { linkVersions }: SessionConfig,
     store: SessionStore,
     links: readonly SessionLink[],
     lastPingAt: (link: number) => number | undefined,
     now: number,
   ) {
+    this.#linkVersions = linkVersions;
     this.#store = store;
     this.#lastPingAt = lastPingAt;
     this.#stillHereAt = now + STILL_HERE_MS;
@@ -179,7 +187,7 @@ export class Session {
   #record(link: number, record: SessionBound, now: number): void {
     switch (record.kind) {
       case records.Kind.Connect:
-        if (record.versionMin > records.LINK_VERSIONS.max || record.versionMax < records.LINK_VERSIONS.min) {
+        if (records.commonVersion(this.#linkVersions, record) === undefined) {
           this.#refuse(link, Reason.ServerShuttingDown);
         } else if (record.reattach) {
           this.#reattach(link, record, record.reattach, now);
@@ -240,7 +248,7 @@ export class Session {
         });
       }
     });
-    this.#welcome(link, connect.link, true, now);
+    this.#welcome(link, connect, true, now);
   }
 
   /** The session, if a connection may go on with it: it ends with a connection that did not ask for more. */
@@ -269,7 +277,7 @@ export class Session {
     this.#latest = { generation: fence.generation, epoch: fence.epoch, connection: connect.connection, present };
     if (this.#kept?.goneAt !== undefined) this.#putSession({ ...this.#kept, goneAt: undefined });
     this.#wills.setDue(fence.epoch, undefined, now);
-    this.#welcome(link, connect.link, connect.reattach === undefined, now);
+    this.#welcome(link, connect, connect.reattach === undefined, now);
   }
 
   /** True when a connection counts as over, so that it comes back too late. */
@@ -288,15 +296,15 @@ export class Session {
   }
 
   /** @param whole the connection has not been told what is kept of the session */
-  #welcome(link: number, number: number, whole: boolean, now: number): void {
-    this.#current = { id: link, attachment: { ...this.#latest, link: number, at: now } };
+  #welcome(link: number, connect: ConnectRecord, whole: boolean, now: number): void {
+    this.#current = { id: link, attachment: { ...this.#latest, link: connect.link, at: now } };
     this.#stillHereAt = now + STILL_HERE_MS;
     this.#effects.push({ type: "attach", link, attachment: this.#current.attachment });
     const { generation, epoch, present } = this.#latest;
     const kept = this.#kept;
     this.#send(link, (to) =>
       records.writeWelcome(to, {
-        version: records.LINK_VERSIONS.max,
+        version: records.commonVersion(this.#linkVersions, connect)!,
         generation,
         epoch,
         sessionPresent: present,

@@ -13,6 +13,7 @@ import {
   type HelloRecord,
   type InflightRecord,
   Kind,
+  type LinkVersions,
   readRecord,
   type SubscriptionRecord,
 } from "../../link/records.ts";
@@ -50,6 +51,7 @@ export interface RosterConfig {
   readonly shard: number;
   readonly tenant: string;
   readonly limits: Limits;
+  readonly linkVersions: LinkVersions;
 }
 
 export class Roster {
@@ -134,7 +136,7 @@ export class Roster {
       ? [...subscriptions.values()].map(({ number, start, scan }) => ({ number, start, scan }))
       : [];
     return {
-      version: records.LINK_VERSIONS.max,
+      version: records.commonVersion(this.#config.linkVersions, hello)!,
       cursor: behind ?? this.#parts.log.head,
       places,
       inflight: resumed ? [...inflight.values()] : [],
@@ -144,8 +146,7 @@ export class Roster {
 
   #refusal(hello: HelloRecord, previous: Attendance | undefined, now: number): Reason | undefined {
     const { store, received, grace } = this.#parts;
-    const { min, max } = records.LINK_VERSIONS;
-    if (hello.versionMin > max || hello.versionMax < min) return Reason.ServerShuttingDown;
+    if (records.commonVersion(this.#config.linkVersions, hello) === undefined) return Reason.ServerShuttingDown;
     if (this.#links.size >= this.#config.limits.shardLinksMax && !previous?.outlet) return Reason.QuotaExceeded;
     const placement = store.placement();
     if (!placement) store.putPlacement({ shards: hello.shards, depth: hello.depth });

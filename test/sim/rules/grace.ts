@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type Client } from "../world/client.ts";
 import { World } from "../world/world.ts";
 import {
+  anew,
   assertAcknowledged,
   disconnect,
   equal,
@@ -84,20 +85,39 @@ export const grace: Schedules = {
       hold(rowsOf(world.shards[0]!, "log") === 0, `${rowsOf(world.shards[0]!, "log")} rows`);
     },
     without: [
-      [
-        {
-          name: "no alarm is set for the end of a grace",
-          file: "src/core/shard/shard.ts",
-          find: "const times = [this.#sweepNotesAt, this.#roster.nextEnd, this.#queues.nextExpiry];",
-          replace: "const times = [this.#sweepNotesAt, this.#queues.nextExpiry];",
-        },
-        {
-          name: "nor for that of recovering",
-          file: "src/core/shard/shard.ts",
-          find: "    if (!this.#log.empty || this.#received.any || this.#grace.awaits) times.push(this.#grace.until);\n",
-          replace: "",
-        },
-      ],
+      {
+        name: "no alarm is set for the end of recovering",
+        file: "src/core/shard/shard.ts",
+        find: "    if (!this.#log.empty || this.#received.any || this.#grace.awaits) times.push(this.#grace.until);\n",
+        replace: "",
+      },
+    ],
+  },
+
+  "a member of a share group is gone without a word, and holds a message": {
+    rule: "The grace of a lost link ends by an alarm",
+    harm: "a message stays with a member of a share group that is gone",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const gone = world.connected("gone", anew(), 5, "a");
+      gone.acknowledges = false;
+      const other = world.connected("other", anew(), 5, "b");
+      for (const member of [gone, other]) subscribed(member, "$share/g/s");
+      const publisher = world.connected("publisher", {}, 5, "b");
+      publishMany(publisher, "s", 0, 2);
+      world.advance(5_000);
+      assert.deepEqual([gone.payloads.length, other.payloads.length], [1, 1]);
+      world.killWorker("a");
+      world.advance(120_000);
+      hold(other.payloads.length === 2, other.payloads);
+    },
+    without: [
+      {
+        name: "no alarm is set for the end of a session's grace",
+        file: "src/core/shard/shard.ts",
+        find: "const times = [this.#sweepNotesAt, this.#roster.nextEnd, this.#queues.nextExpiry];",
+        replace: "const times = [this.#sweepNotesAt, this.#queues.nextExpiry];",
+      },
     ],
   },
 

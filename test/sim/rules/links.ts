@@ -79,6 +79,33 @@ export const links: Schedules = {
     ],
   },
 
+  "a shard is away for 20 s that a connection has a link to": {
+    rule: "A connection tries again ever more rarely",
+    harm: "an object that is away is asked again and again",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const { subscriber } = pair(world);
+      const { openLink } = world;
+      let asked = 0;
+      world.openLink = (driver, name) => {
+        asked += 1;
+        return openLink.call(world, driver, name);
+      };
+      world.shards[0]!.reachable = false;
+      world.link(subscriber, 0).drop();
+      world.advance(20_000);
+      hold(asked > 5 && asked < 25, `${asked} times`);
+    },
+    without: [
+      {
+        name: "delays do not grow",
+        file: "src/core/connection/link-life.ts",
+        find: "DELAY_FIRST_MS * 2 ** this.#attempts",
+        replace: "DELAY_FIRST_MS",
+      },
+    ],
+  },
+
   "a shard restarts that a transient session is subscribed at": {
     rule: "The hello of a session that nothing is stored of brings its subscriptions",
     harm: "a subscriber gets nothing more after a restart of its shard",

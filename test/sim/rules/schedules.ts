@@ -9,6 +9,7 @@ import { limits } from "./limits.ts";
 import { links } from "./links.ts";
 import { sessions } from "./sessions.ts";
 import { subscribe } from "./subscribe.ts";
+import { versions } from "./versions.ts";
 import { wills } from "./wills.ts";
 
 /** By their themes. */
@@ -18,6 +19,7 @@ export const THEMES: Readonly<Record<string, Schedules>> = {
   "Wills come last": wills,
   "A broken link is not a broken client": links,
   "A lost link forgets nobody": grace,
+  Versions: versions,
   Fences: fences,
   "What is fixed and what is bounded": limits,
   "The log": log,

@@ -45,8 +45,8 @@ export const sessions: Schedules = {
       {
         name: "CONNACK waits until the shards have forgotten the old session",
         file: "src/core/session/session.ts",
-        find: "this.#welcome(link, connect.link, true, now);",
-        replace: "if (this.#wipes.empty) this.#welcome(link, connect.link, true, now);",
+        find: "this.#welcome(link, connect, true, now);",
+        replace: "if (this.#wipes.empty) this.#welcome(link, connect, true, now);",
       },
     ],
   },

@@ -3,6 +3,7 @@
 import mqttPacket, { type IConnectPacket, type Packet } from "mqtt-packet";
 import type { Channel } from "./channel.ts";
 import type { Driver } from "./driver.ts";
+import { packetsIn, type Party, PLATFORM } from "./step.ts";
 import type { World } from "./world.ts";
 
 /** A packet as mqtt-packet reads it, with the fields that tests look at. */
@@ -23,7 +24,7 @@ export interface Received {
 
 export type Version = 3 | 4 | 5;
 
-export class Client {
+export class Client implements Party {
   readonly id: string;
   readonly version: Version;
   readonly world: World;
@@ -50,13 +51,17 @@ export class Client {
     this.driver = driver;
     this.id = id;
     this.version = version;
-    this.up = world.channel();
-    this.down = world.channel();
+    this.up = world.channel({ from: this, to: driver, words: packetsIn });
+    this.down = world.channel({ from: driver, to: this, words: packetsIn });
     this.#parser = mqttPacket.parser({ protocolVersion: version });
     this.#parser.on("packet", (packet: Packet) => this.#on(packet as Received));
     this.#parser.on("error", (error: Error) => {
       throw error;
     });
+  }
+
+  get party(): string {
+    return `client ${this.id}`;
   }
 
   connect(options: Partial<IConnectPacket> = {}): void {
@@ -78,7 +83,7 @@ export class Client {
 
   raw(bytes: Uint8Array): void {
     const copy = new Uint8Array(bytes);
-    this.world.push(this.up, () => this.driver.bytes(copy), copy.length);
+    this.world.push(this.up, () => this.driver.bytes(copy), copy.length, copy);
   }
 
   /** Returns the packet id. */
@@ -128,7 +133,8 @@ export class Client {
     this.up.lose();
     this.down.lose();
     this.closed = 1006;
-    this.world.push(this.up, () => this.driver.closed());
+    this.world.tell({ party: PLATFORM }, this, "cut");
+    this.world.push(this.up, () => this.driver.closed(), 0, "close 1006");
   }
 
   // What tests ask about.
@@ -166,7 +172,7 @@ export class Client {
     if (this.closed !== undefined) return;
     this.closed = code;
     this.up.lose();
-    this.world.push(this.up, () => this.driver.closed());
+    this.world.push(this.up, () => this.driver.closed(), 0, "closed");
   }
 
   #on(packet: Received): void {

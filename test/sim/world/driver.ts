@@ -5,9 +5,11 @@ import type { Effect, LinkName } from "../../../src/core/connection/effects.ts";
 import type { Reason } from "../../../src/mqtt/reason.ts";
 import type { Client } from "./client.ts";
 import type { Link } from "./link.ts";
+import type { Party } from "./step.ts";
+import { Rank, type Timer } from "./timer.ts";
 import type { World } from "./world.ts";
 
-export class Driver {
+export class Driver implements Party {
   readonly connection: Connection;
   readonly worker: string;
   readonly links = new Map<LinkName, Link>();
@@ -17,6 +19,8 @@ export class Driver {
   client!: Client;
   done = false;
   readonly #world: World;
+  readonly #timer: Timer;
+  #party: string | undefined;
 
   constructor(world: World, worker: string) {
     this.#world = world;
@@ -28,12 +32,24 @@ export class Driver {
         authentication: world.authentication,
         placement: world.placement,
         tenant: world.tenant,
+        linkVersions: world.deploys.of(worker),
         connectionId: `auto-${world.clients.length}`,
         random: world.random,
         bufferedBytes: () => (this.client.down.held ? this.client.down.bytes : 0),
       },
       world.now,
     );
+    this.#timer = world.timer(Rank.connection + world.clients.length, this, "timer", () => this.tick());
+    this.#arm();
+  }
+
+  /** The n-th connection of its client. */
+  get party(): string {
+    return (this.#party ??= `connection ${this.client.id}.${this.#number}`);
+  }
+
+  get #number(): number {
+    return this.#world.clients.filter(({ id }) => id === this.client.id).indexOf(this.client) + 1;
   }
 
   get deadline(): number | undefined {
@@ -56,12 +72,16 @@ export class Driver {
     this.#perform(this.connection.tick(this.#world.now));
   }
 
-  /** The Worker is gone, and everything that it held. */
-  kill(): void {
+  /** The Worker is gone, and everything that it held. Without a close the objects do not learn of it by themselves. */
+  kill({ closes = true }: { readonly closes?: boolean } = {}): void {
     this.done = true;
-    for (const link of this.links.values()) link.cut();
+    for (const link of this.links.values()) {
+      if (closes) link.cut();
+      else link.die();
+    }
     this.links.clear();
     this.client.cut();
+    this.#arm();
   }
 
   // What the links bring.
@@ -78,6 +98,7 @@ export class Driver {
 
   pong(link: Link): void {
     if (this.links.get(link.name) === link) this.connection.linkPong(link.name);
+    this.#arm();
   }
 
   gone(link: Link): void {
@@ -88,16 +109,21 @@ export class Driver {
 
   #perform(effects: readonly Effect[]): void {
     for (const effect of effects) this.#do(effect);
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#timer.set(this.deadline);
   }
 
   #do(effect: Effect): void {
     const { client } = this;
     switch (effect.type) {
       case "send":
-        this.#world.push(client.down, () => client.deliver(effect.bytes), effect.bytes.length);
+        this.#world.push(client.down, () => client.deliver(effect.bytes), effect.bytes.length, effect.bytes);
         return;
       case "close":
-        this.#world.push(client.down, () => client.close(effect.code));
+        this.#world.push(client.down, () => client.close(effect.code), 0, `close ${effect.code}`);
         return;
       case "openLink":
         this.#closeLink(effect.link);

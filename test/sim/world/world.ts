@@ -9,12 +9,18 @@
 import { type Authentication, NO_AUTHENTICATION } from "../../../src/core/authentication/authentication.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../../src/core/limits.ts";
 import type { LinkName } from "../../../src/core/connection/effects.ts";
+import type { LinkVersions } from "../../../src/link/records.ts";
 import { type Placement, shardOfTopic } from "../../../src/core/shard/placement.ts";
-import { Channel } from "./channel.ts";
+import { Agenda } from "./agenda.ts";
+import type { Call, Fate } from "./calls.ts";
+import { Channel, type What } from "./channel.ts";
 import { Client, type Version } from "./client.ts";
+import { Deploys } from "./deploys.ts";
 import { Driver } from "./driver.ts";
 import { Link } from "./link.ts";
-import { SessionNode, ShardNode } from "./node.ts";
+import { type AnyNode, SessionNode, ShardNode } from "./node.ts";
+import { PLATFORM, type Party, type Route, type Step } from "./step.ts";
+import { Timer } from "./timer.ts";
 
 export interface WorldOptions {
   readonly shards?: number;
@@ -24,17 +30,16 @@ export interface WorldOptions {
   readonly authentication?: Authentication;
   /** How long everything takes that is sent. */
   readonly delayMs?: number;
+  /** How long an object's writes take to become durable; what it says meanwhile waits. 0: they are so in their turn. */
+  readonly unsavedMs?: number;
+  /** An object that can sleep does so when nothing has come to it for so long. Undefined: only when it is evicted. */
+  readonly idleMs?: number | undefined;
+  /** After so much time the alarm of an object goes off again whose turn failed. Undefined: it does not. */
+  readonly alarmRetryMs?: number | undefined;
   /** Uniform in [0, 1), for the connections' jitter. */
   readonly random?: () => number;
   /** Which of `ready` things happens next, from 0. */
   readonly pick?: (ready: number) => number;
-}
-
-/** Something that a party does when its time has come. */
-interface Due {
-  readonly at: number;
-  readonly sequence: number;
-  readonly run: () => void;
 }
 
 /** More steps than this at one go are an endless loop. */
@@ -51,14 +56,25 @@ export class World {
   readonly authentication: Authentication;
   readonly random: () => number;
   readonly clients: Client[] = [];
+  readonly deploys = new Deploys(this);
   readonly shards: ShardNode[];
   readonly sessions = new Map<string, SessionNode>();
-  /** Alarms go off this much later than asked for. */
-  alarmLateMs = 0;
-  readonly #pick: (ready: number) => number;
+  /** How many things have happened. */
+  steps = 0;
+  /** Is told of everything just before it happens. */
+  onStep: ((step: Step) => void) | undefined;
+  /** Decides what becomes of calls between objects. */
+  onCall: ((call: Call) => Fate | undefined) | undefined;
+  /** Decides whether an object that a failed turn restarts loses what its earlier turns have not saved. */
+  losesUnsaved: () => boolean = () => true;
+  readonly unsavedMs: number;
+  readonly alarmRetryMs: number | undefined;
+  readonly idleMs: number | undefined;
+  readonly #pick: ((ready: number) => number) | undefined;
   readonly #delayMs: number;
-  readonly #channels: Channel[] = [];
+  readonly #agenda = new Agenda();
   #sequence = 0;
+  #alarmLateMs = 0;
 
   constructor(options: WorldOptions = {}) {
     this.placement = { shards: options.shards ?? 4, depth: options.depth ?? 2 };
@@ -66,7 +82,10 @@ export class World {
     this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.authentication = options.authentication ?? NO_AUTHENTICATION;
     this.random = options.random ?? (() => 0.5);
-    this.#pick = options.pick ?? (() => 0);
+    this.unsavedMs = options.unsavedMs ?? 0;
+    this.alarmRetryMs = options.alarmRetryMs;
+    this.idleMs = options.idleMs;
+    this.#pick = options.pick;
     this.#delayMs = options.delayMs ?? 1;
     this.shards = Array.from({ length: this.placement.shards }, (_, shard) => new ShardNode(this, shard));
   }
@@ -97,7 +116,7 @@ export class World {
 
   session(clientId: string): SessionNode {
     let node = this.sessions.get(clientId);
-    if (!node) this.sessions.set(clientId, (node = new SessionNode(this, clientId)));
+    if (!node) this.sessions.set(clientId, (node = new SessionNode(this, clientId, this.sessions.size)));
     return node;
   }
 
@@ -110,8 +129,32 @@ export class World {
     return client.driver.links.get(name)!;
   }
 
-  killWorker(worker: string): void {
-    for (const { driver } of this.clients) if (driver.worker === worker && !driver.done) driver.kill();
+  /** Alarms go off this much later than asked for. */
+  get alarmLateMs(): number {
+    return this.#alarmLateMs;
+  }
+
+  set alarmLateMs(lateMs: number) {
+    this.#alarmLateMs = lateMs;
+    for (const node of [...this.shards, ...this.sessions.values()]) node.arm();
+  }
+
+  /** A new release: for new connections at once, for objects one by one. What runs goes on with the old one meanwhile. */
+  deploy(versions: LinkVersions, everyMs = 1_000): void {
+    this.deploys.workers(versions);
+    this.deploys.objects(versions, everyMs);
+  }
+
+  /** Objects that would not go to sleep if nothing happened any more, and why. */
+  sleepless(): { readonly node: AnyNode; readonly why: readonly string[] }[] {
+    const nodes = [...this.shards, ...this.sessions.values()];
+    return nodes.map((node) => ({ node, why: node.holdsAwake })).filter(({ why }) => why.length > 0);
+  }
+
+  /** The Worker dies, and with it its connections; if it `closes`, the objects see their links closed. */
+  killWorker(worker: string, { closes = true }: { readonly closes?: boolean } = {}): void {
+    this.tell({ party: PLATFORM }, { party: `worker ${worker}` }, "kill");
+    for (const { driver } of this.clients) if (driver.worker === worker && !driver.done) driver.kill({ closes });
   }
 
   // Time.
@@ -130,16 +173,18 @@ export class World {
 
   /** Lets one thing happen, of those due up to `until`. Returns false when there is none. */
   step(until = this.now): boolean {
-    const due = this.#due();
-    let next = Infinity;
-    for (const { at } of due) next = Math.min(next, at);
-    if (next > until) return false;
+    const agenda = this.#agenda;
+    let next = agenda.next;
+    if (next === undefined || next.at > until) return false;
     // A clock has whole milliseconds.
-    this.now = Math.max(this.now, Math.ceil(next));
-    const ready = due
-      .filter(({ at }) => at <= this.now)
-      .sort((a, b) => a.at - b.at || (a.sequence < b.sequence ? -1 : 1));
-    ready[this.#pick(ready.length)]!.run();
+    this.now = Math.max(this.now, Math.ceil(next.at));
+    if (this.#pick) {
+      const ready = agenda.ready(this.now);
+      next = ready[this.#pick(ready.length)]!;
+    }
+    this.steps += 1;
+    if (this.onStep) this.onStep({ at: this.now, ...next.tell() });
+    next.happen();
     return true;
   }
 
@@ -148,37 +193,25 @@ export class World {
       if (steps > STEPS_MAX) throw new Error("the world does not come to rest");
   }
 
-  #due(): Due[] {
-    const due: Due[] = [];
-    for (let at = 0; at < this.#channels.length; at++) {
-      const channel = this.#channels[at]!;
-      const head = channel.head;
-      if (head) due.push({ at: head.at, sequence: head.sequence, run: () => channel.arrive() });
-    }
-    for (const { driver } of this.clients) this.#timer(due, driver.deadline, () => driver.tick());
-    for (const node of this.shards) {
-      this.#timer(due, node.deadline, () => node.tick());
-      this.#timer(due, node.alarmAt, () => node.ring(), this.alarmLateMs);
-    }
-    for (const node of this.sessions.values()) this.#timer(due, node.alarmAt, () => node.ring(), this.alarmLateMs);
-    return due;
-  }
-
-  #timer(due: Due[], at: number | undefined, run: () => void, lateMs = 0): void {
-    // What arrives at a moment comes before what is done because of the moment.
-    if (at !== undefined) due.push({ at: at + lateMs, sequence: Infinity, run });
-  }
-
   // What the parties use.
 
-  channel(): Channel {
-    const channel = new Channel(this.#delayMs);
-    this.#channels.push(channel);
-    return channel;
+  channel(route?: Route): Channel {
+    return new Channel(this.#agenda, this.#delayMs, route);
   }
 
-  push(channel: Channel, run: () => void, bytes = 0): void {
-    channel.push(this.now, ++this.#sequence, run, bytes);
+  /** @param delayMs how long it takes, if not as long as everything else in the channel */
+  push(channel: Channel, run: () => void, bytes = 0, what?: What, delayMs?: number): void {
+    channel.push(this.now, ++this.#sequence, run, bytes, what, delayMs);
+  }
+
+  /** Of those that are due at one moment the timer with the lowest rank goes first. */
+  timer(rank: number, party: Party, what: string, run: () => void): Timer {
+    return new Timer(this.#agenda, rank, party, what, run);
+  }
+
+  /** Something happens that is not on the agenda. */
+  tell(from: Party, to: Party, what: string): void {
+    this.onStep?.({ at: this.now, from: from.party, to: to.party, what });
   }
 
   openLink(driver: Driver, name: LinkName): Link {

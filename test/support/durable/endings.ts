@@ -7,6 +7,7 @@
 import type { World } from "../../sim/world/world.ts";
 import type { Attempt } from "./attempt.ts";
 import type { History } from "./history.ts";
+import { DEAD_MS } from "./plan.ts";
 
 /** How long the broker waits for a lost link, and a little for the way to it. */
 const GRACE_MS = 41_000;
@@ -34,7 +35,8 @@ export class Endings {
       attempt.killed = true;
       attempt.overAt = this.#history.mark();
       attempt.goneMs = now;
-      attempt.overMs = this.#blurredMs > now - BACK_MS ? Infinity : now + this.#graceMs;
+      const dead = attempt.socket.driver.links.get("session")?.up.dead ? DEAD_MS : 0;
+      attempt.overMs = this.#blurredMs > now - BACK_MS ? Infinity : now + dead + this.#graceMs;
     }
     return dying;
   }
