@@ -125,7 +125,8 @@ export const fences: Schedules = {
     ],
   },
 
-  "the same, of a lasting session whose shard has restarted since": {
+  // Of a session that the shard holds something of; another has no row there, decision 13.
+  "a connection of a lasting session that was taken over comes back to a shard that has restarted": {
     rule: "The hello of a lasting session stores its epoch",
     harm: OVERTAKEN,
     play(hold) {
@@ -151,7 +152,7 @@ export const fences: Schedules = {
     ],
   },
 
-  "the same, of a session that has sent QoS 2 to the shard before it restarted": {
+  "a connection that was taken over comes back to a shard that has restarted, and its successor has sent QoS 2": {
     rule: "The first QoS 2 id of any session stores its epoch",
     harm: OVERTAKEN,
     play(hold) {

@@ -13,6 +13,7 @@ import {
   rowsOf,
   subscribed,
   until,
+  will,
 } from "./scene.ts";
 import type { Schedules } from "./schedule.ts";
 
@@ -65,6 +66,54 @@ export const grace: Schedules = {
         file: "src/core/shard/roster.ts",
         find: "    // For a while it counts as offline, and what it wants is logged.\n",
         replace: "    this.#end(attendance);\n    if (attendance) return;\n",
+      },
+    ],
+  },
+
+  "a subscriber has no link for 25 s": {
+    rule: "The grace of a shard (40 s) is longer than a connection tries to come back (30 s)",
+    harm: LOST,
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const { subscriber, publisher } = pair(world);
+      shutOut(world, subscriber);
+      world.advance(25_000);
+      publishMany(publisher, "t/1", 0, 3);
+      world.advance(1_000);
+      assertAcknowledged(publisher, 3);
+      letIn(world, subscriber);
+      hold(equal(subscriber.payloads, numbers(0, 3)) && subscriber.closed === undefined, subscriber.payloads);
+    },
+    without: [
+      {
+        name: "a shard waits for 20 s",
+        file: "src/core/shard/grace.ts",
+        find: "export const GRACE_MS = 40_000;",
+        replace: "export const GRACE_MS = 20_000;",
+      },
+    ],
+  },
+
+  "a client with a will has no link to its session object for 25 s": {
+    rule: "The grace of a session object (40 s) is longer than a connection tries to come back (30 s)",
+    harm: "a will is published of a client that is here, or the client is disconnected",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const { subscriber } = pair(world);
+      const client = world.connected("client", will("t/will"));
+      client.driver.barred.add("session");
+      world.link(client, "session").drop();
+      world.advance(25_000);
+      client.driver.barred.clear();
+      world.advance(10_000);
+      hold(subscriber.payloads.length === 0 && client.closed === undefined, subscriber.payloads);
+    },
+    without: [
+      {
+        name: "a session object waits for 20 s",
+        file: "src/core/session/session.ts",
+        find: "export const GRACE_MS = 40_000;",
+        replace: "export const GRACE_MS = 20_000;",
       },
     ],
   },

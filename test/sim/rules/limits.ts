@@ -115,6 +115,31 @@ export const limits: Schedules = {
     ],
   },
 
+  "a subscriber reads everything, and 2 MB of QoS 0 are published to it": {
+    rule: "A shard asks for credit once 64 KiB are under way",
+    harm: "a reader that is fast enough loses QoS 0",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const subscriber = world.connected("subscriber");
+      subscribed(subscriber, "t", 0);
+      const publisher = world.connected("publisher");
+      const payload = "x".repeat(16 * 1024);
+      for (let i = 0; i < 8; i++) {
+        publishMany(publisher, "t", 0, 16, { qos: 0, payload });
+        world.advance(1_000);
+      }
+      hold(subscriber.payloads.length === 128, `${subscriber.payloads.length} of 128`);
+    },
+    without: [
+      {
+        name: "a shard never asks",
+        file: "src/core/shard/outlet.ts",
+        find: "this.#unansweredBytes < ASK_BYTES",
+        replace: "this.#unansweredBytes < Infinity",
+      },
+    ],
+  },
+
   "a subscriber reads nothing, and 6 MB of QoS 0 are published to it": {
     rule: "A connection answers for credit only when its client has taken what was sent, and QoS 0 beyond is dropped",
     harm: "a slow reader of QoS 0 costs the isolate its memory",

@@ -201,7 +201,7 @@ export const log: Schedules = {
     ],
   },
 
-  "the same, of a lasting session, and everything restarts": {
+  "a lasting session that is behind subscribes to what was logged for another one, and everything restarts": {
     rule: "The offset from which a subscription counts is stored with it",
     harm: "a message comes that was published before the subscription",
     play(hold) {

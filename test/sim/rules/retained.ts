@@ -106,6 +106,30 @@ export const retained: Schedules = {
     ],
   },
 
+  "a shard sleeps in the middle of a scan that waits for its client": {
+    rule: "The place of a scan is in the attachment",
+    harm: STOPS,
+    play(hold) {
+      const { world, subscriber } = scanning(3, {});
+      subscriber.acknowledges = false;
+      world.advance(10_000);
+      assert.notEqual(world.link(subscriber, 0).attachment, undefined);
+      world.shards[0]!.evict();
+      subscriber.acknowledges = true;
+      for (const id of subscriber.unacknowledged) subscriber.puback(id);
+      world.advance(10_000);
+      hold(equal(subscriber.payloads, numbers(0, COUNT)), subscriber.payloads);
+    },
+    without: [
+      {
+        name: "what is attached does not say where a scan is",
+        file: "src/core/shard/attendance.ts",
+        find: "subscriptions: [...this.subscriptions.values()],",
+        replace: "subscriptions: [...this.subscriptions.values()].map((known) => ({ ...known, scan: undefined })),",
+      },
+    ],
+  },
+
   "everything restarts in the middle of a lasting session's scan": {
     rule: "The place of a scan is stored, of a lasting session",
     harm: STOPS,

@@ -168,6 +168,82 @@ export const sessions: Schedules = {
     ],
   },
 
+  "a clean start while the shard is away that holds a QoS 2 id of the old session": {
+    rule: "QoS 2 ids of a lower generation are absent too",
+    harm: "the first QoS 2 message of a session is taken for one of the session before",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const watcher = world.connected("watcher", {}, 5, "elsewhere");
+      subscribed(watcher, "t");
+      const old = world.connected("client", anew());
+      old.releases = false;
+      old.publish("t", "a", { qos: 2, messageId: 1 });
+      world.settle();
+      assert.equal(old.all("pubrec").length, 1);
+      world.shards[0]!.reachable = false;
+      const client = world.connected("client", anew());
+      world.shards[0]!.reachable = true;
+      client.publish("t", "b", { qos: 2, messageId: 1 });
+      world.advance(5_000);
+      assert.deepEqual(client.completed, [1]);
+      hold(watcher.payloads.join() === "a,b", watcher.payloads);
+    },
+    without: [
+      {
+        name: "QoS 2 ids outlive their session",
+        file: "src/core/shard/received.ts",
+        find: "if (known && known.generation < generation) this.forget(session);",
+        replace: "",
+      },
+    ],
+  },
+
+  "a client comes back, and the clock of its session object is a minute behind": {
+    rule: "Each accepted CONNECT raises the epoch, whatever the clock says",
+    harm: "a client that comes back is refused as its own predecessor",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const old = world.connected("client", anew());
+      subscribed(old, "t");
+      world.now -= 60_000;
+      const client = world.connected("client", lasting());
+      client.subscribe("u", 1);
+      world.advance(5_000);
+      hold(client.closed === undefined && client.all("suback").length === 1, client.received);
+    },
+    without: [
+      {
+        name: "an epoch is the time",
+        file: "src/core/session/session.ts",
+        find: "epoch: Math.max(this.#latest.epoch + 1, now),",
+        replace: "epoch: now,",
+      },
+    ],
+  },
+
+  "a client begins anew, and the clock of its session object is a minute behind": {
+    rule: "Each new session has a higher generation, whatever the clock says",
+    harm: "a session that is begun anew is refused as one that was ended",
+    play(hold) {
+      const world = new World({ shards: 1 });
+      const old = world.connected("client", anew());
+      subscribed(old, "t");
+      world.now -= 60_000;
+      const client = world.connected("client", anew());
+      client.subscribe("u", 1);
+      world.advance(5_000);
+      hold(client.closed === undefined && client.all("suback").length === 1, client.received);
+    },
+    without: [
+      {
+        name: "a generation is the time",
+        file: "src/core/session/session.ts",
+        find: "generation: resumed?.generation ?? Math.max(this.#latest.generation + 1, now),",
+        replace: "generation: resumed?.generation ?? now,",
+      },
+    ],
+  },
+
   "a client with a will comes back when its session object has forgotten everything": {
     rule: "Epochs never begin again at 1: they are the time, or more",
     harm: "a client that comes back is refused as its own predecessor",
