@@ -147,8 +147,8 @@ export const retained: Schedules = {
       {
         name: "SUBSCRIBE does not store the scan that it begins",
         file: "src/core/shard/roster.ts",
-        find: "      if (asks) this.#parts.places.exact(by);\n",
-        replace: "",
+        find: "if (asks || (previous && differs(previous, wanted))) this.#parts.places.exact(by);",
+        replace: "if (previous && differs(previous, wanted)) this.#parts.places.exact(by);",
       },
     ],
   },
