@@ -6,7 +6,7 @@ const worker = readWorker("./wrangler.toml");
 
 /**
  * core     the rules, the codec and the links, in Node
- * sim      the whole broker out of its cores, in Node, under attack
+ * sim      the simulator: the whole broker in one process, its clock and its platform
  * objects  the objects and their SQLite, in workerd
  * broker   the whole broker over real sockets, as `npm start` runs it
  * clients  the same with client programs that others wrote; needs mosquitto-clients and python3-paho-mqtt installed

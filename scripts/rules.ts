@@ -187,7 +187,9 @@ function link(path: string): string {
 export function testFiles(): Map<string, string> {
   const paths = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
     .map((path) => relative(root, join(root, "test", path)))
-    .filter((path) => /(\.test|\/corpus-[a-z]+)\.ts$/.test(path) && !path.startsWith("test/lint/"));
+    .filter(
+      (path) => /(\.test|\/corpus-[a-z]+|\/sim\/rules\/[a-z0-9]+)\.ts$/.test(path) && !path.startsWith("test/lint/"),
+    );
   return new Map(paths.toSorted(nearestFirst).map((path) => [path, readFileSync(join(root, path), "utf8")]));
 }
 

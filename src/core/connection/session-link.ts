@@ -132,6 +132,13 @@ export class SessionLink {
     if (this.life.usable) this.#send((to) => records.writeEnd(to, end));
   }
 
+  /** The link counts as dead, though it has not closed: another one takes its place. */
+  replace(now: number): void {
+    if (!this.life.usable) return;
+    this.#effects.push({ type: "closeLink", link: "session" });
+    this.broken(now);
+  }
+
   /** The object answered END, or refused the connection, or is given up. */
   settle(): void {
     this.#ended = true;

@@ -370,7 +370,8 @@ export class Roster {
     if (by.persistent) {
       this.#parts.places.keep(by);
       this.#parts.store.putSubscription(by.session, subscription);
-      if (asks) this.#parts.places.exact(by);
+      // A place that is behind would bring again on other terms what was passed on the present ones.
+      if (asks || (previous && differs(previous, wanted))) this.#parts.places.exact(by);
     }
     return subscription;
   }

@@ -1,4 +1,4 @@
-/** DESIGN's ⚑ rules, each under the schedule that it answers. */
+/** Faults that clients do not notice, or as little as may be; the design's own rules are in `test/sim/rules`. */
 
 import { describe, expect, test } from "vitest";
 import type { Client } from "../../sim/world/client.ts";
@@ -31,65 +31,6 @@ function expectAll({ subscriber, publisher }: { subscriber: Client; publisher: C
 }
 
 describe("a broken link is not a broken client", () => {
-  test.each(["crash", "evict", "drop publisher", "drop subscriber", "drop both"])(
-    "links: %s at every moment of a burst",
-    (fault) => {
-      for (let moment = 0; moment < 14; moment++) {
-        const all = pair({ delayMs: 1 });
-        const { world, subscriber, publisher } = all;
-        publishMany(publisher, 0, 5);
-        world.advance(moment);
-        publishMany(publisher, 5, 10);
-        if (fault === "crash") world.shards[0]!.crash();
-        else if (fault === "evict") world.shards[0]!.evict();
-        else {
-          if (fault !== "drop publisher") world.link(subscriber, 0).drop();
-          if (fault !== "drop subscriber") world.link(publisher, 0).drop();
-        }
-        publishMany(publisher, 10, 15);
-        world.advance(10_000);
-        expectAll(all, 15);
-      }
-    },
-  );
-
-  test("[MQTT-4.4.0-1] what was written to the client is not written again while its socket lives", () => {
-    for (let moment = 0; moment < 8; moment++) {
-      const { world, subscriber, publisher } = pair();
-      subscriber.acknowledges = false;
-      publishMany(publisher, 0, 5);
-      world.settle();
-      const ids = subscriber.all("publish").map(({ messageId }) => messageId!);
-      for (const id of ids.slice(0, 2)) subscriber.puback(id);
-      world.advance(moment);
-      world.shards[0]!.crash();
-      world.advance(5_000);
-      expect(subscriber.payloads).toEqual(numbers(0, 5));
-      for (const id of ids.slice(2)) subscriber.puback(id);
-      subscriber.acknowledges = true;
-      publishMany(publisher, 5, 8);
-      world.advance(5_000);
-      expect(subscriber.payloads).toEqual(numbers(0, 8));
-      expect(subscriber.reused).toEqual([]);
-    }
-  });
-
-  test("links: unanswered publishes go again before new ones", () => {
-    const all = pair();
-    const { world, publisher } = all;
-    const link = world.link(publisher, 0);
-    link.down.held = true;
-    publishMany(publisher, 0, 3);
-    world.advance(10);
-    link.drop();
-    link.down.held = false;
-    publishMany(publisher, 3, 6);
-    world.advance(5_000);
-    expectAll(all, 6);
-    // What the shard had taken it is sent twice, in its order.
-    expect(all.subscriber.payloads.slice(-6)).toEqual(numbers(0, 6));
-  });
-
   test("links: QoS 1 that is sent while the link is down arrives when it is up", () => {
     const all = pair();
     const { world, publisher } = all;
@@ -151,50 +92,9 @@ describe("a broken link is not a broken client", () => {
     world.advance(5_000);
     expectAll(all, 6);
   });
-
-  test("links: a lower link that arrives late is ignored", () => {
-    const all = pair();
-    const { world, subscriber, publisher } = all;
-    subscriber.driver.barred.add(0);
-    world.link(subscriber, 0).drop();
-    world.advance(100);
-    subscriber.driver.barred.clear();
-    while (!subscriber.driver.links.has(0)) world.step(world.now + 5_000);
-    const late = world.link(subscriber, 0);
-    // Its hello is on its way when the connection has given it up for a new one.
-    late.up.delayMs = 15_000;
-    late.down.delayMs = 1;
-    world.advance(12_000);
-    publishMany(publisher, 0, 3);
-    world.advance(20_000);
-    publishMany(publisher, 3, 6);
-    world.advance(20_000);
-    expect(world.link(subscriber, 0)).not.toBe(late);
-    expectAll(all, 6);
-  });
 });
 
 describe("a lost link forgets nobody", () => {
-  test("links: what comes while a subscriber has no link is delivered when it is back", () => {
-    const all = pair();
-    const { world, subscriber, publisher } = all;
-    subscriber.driver.barred.add(0);
-    world.link(subscriber, 0).drop();
-    publishMany(publisher, 0, 3);
-    world.advance(10_000);
-    // The shard forgets everything meanwhile, twice.
-    world.shards[0]!.crash();
-    world.advance(5_000);
-    publishMany(publisher, 3, 6);
-    world.advance(5_000);
-    world.shards[0]!.evict();
-    publishMany(publisher, 6, 9);
-    world.advance(1_000);
-    subscriber.driver.barred.clear();
-    world.advance(5_000);
-    expectAll(all, 9);
-  });
-
   test("links: alarms that are late or ring twice change nothing", () => {
     const all = pair();
     const { world, subscriber, publisher } = all;
@@ -222,49 +122,39 @@ describe("a lost link forgets nobody", () => {
   });
 });
 
-describe("retained messages are a place in a scan", () => {
-  test.each(["crash", "evict", "drop"])("links: a scan that is interrupted by a %s goes on where it was", (fault) => {
-    for (const at of [3, 10, 25]) {
-      const world = new World({ shards: 1 });
-      const publisher = world.connected("publisher");
-      for (let i = 0; i < 40; i++) publisher.publish(`t/${i}`, `${i}`, { qos: 1, retain: true });
-      world.advance(5_000);
-      const subscriber = world.connected("subscriber", { properties: { receiveMaximum: 2 } });
-      subscriber.subscribe("t/+", 1);
-      while (subscriber.payloads.length < at) world.step(world.now + 10);
-      if (fault === "crash") world.shards[0]!.crash();
-      else if (fault === "evict") world.shards[0]!.evict();
-      else world.link(subscriber, 0).drop();
-      publisher.publish("t/39", "new", { qos: 1, retain: true });
-      world.advance(10_000);
-      const got = subscriber.payloads;
-      expect(got.filter((payload) => payload !== "39" && payload !== "new")).toEqual(numbers(0, 39));
-      expect(got).toContain("new");
-      expect(subscriber.closed).toBeUndefined();
-    }
+describe("a subscription on other terms", () => {
+  test.each([
+    ["No Local before", false],
+    ["QoS 0 by another filter before", true],
+  ])("[MQTT-3.8.4-4] brings nothing of what was published before, whatever is lost then (%s)", (_name, also) => {
+    const world = new World({ shards: 1 });
+    const properties = { sessionExpiryInterval: 1_000 };
+    // Keeps the log.
+    const away = world.connected("away", { properties });
+    away.subscribe("a", 1);
+    world.settle();
+    away.cut();
+    const client = world.connected("client", { properties });
+    client.subscribe([{ topic: "a", nl: true, qos: 1 }]);
+    if (also) client.subscribe([{ topic: "+", qos: 0 }]);
+    world.advance(10_000);
+    client.publish("a", "own", { qos: 1 });
+    world.settle();
+    expect(client.payloads).toEqual(also ? ["own"] : []);
+    client.subscribe([{ topic: "a", nl: false, qos: 1, rh: 2 }]);
+    world.settle();
+    world.killWorker("worker");
+    world.shards[0]!.crash();
+    const back = world.connected("client", { clean: false, properties });
+    back.publish("a", "next", { qos: 1 });
+    world.advance(5_000);
+    expect(back.payloads.filter((payload) => payload === "own")).toEqual([]);
+    expect(back.payloads).toContain("next");
   });
 });
 
 describe("wills come last", () => {
   const will = { topic: "t/will", payload: Buffer.from("will"), qos: 1 as const, retain: false };
-
-  test("links: a cut client's will follows everything that it published, whatever its links were doing", () => {
-    for (let moment = 0; moment < 12; moment++) {
-      const world = new World({ shards: 2 });
-      const watcher = world.connected("watcher");
-      watcher.subscribe("#");
-      const client = world.connected("client", { will });
-      world.settle();
-      for (let i = 0; i < 5; i++) client.publish("t/1", `${i}`, { qos: 1 });
-      world.advance(moment);
-      client.cut();
-      world.advance(10_000);
-      const got = watcher.payloads;
-      expect(got.filter((payload) => payload === "will")).toHaveLength(1);
-      expect(got.at(-1)).toBe("will");
-      for (const id of client.acknowledged) expect(got).toContain(`${id - 1}`);
-    }
-  });
 
   test("links: the will of a client whose Worker died is published once, after the grace", () => {
     const world = new World({ shards: 1 });

@@ -1,5 +1,6 @@
 /** What {@link runMutated} starts: a thread that loads the mutated files instead of those on the disk. */
-import { registerHooks } from "node:module";
+import { enableCompileCache, registerHooks } from "node:module";
+import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parentPort, workerData } from "node:worker_threads";
 
@@ -27,6 +28,8 @@ export type Report =
 const { files, module, exportName, args } = workerData as Task;
 const loaded = new Set<string>();
 
+// What is not mutated is the same in every thread: compiled once, loading takes half the time. It goes by content.
+enableCompileCache(resolve(import.meta.dirname, "../../../node_modules/.cache/mutation"));
 registerHooks({
   load(url, context, nextLoad) {
     const path = url.startsWith("file:") ? fileURLToPath(url) : undefined;

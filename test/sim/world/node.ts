@@ -52,6 +52,7 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   readonly world: World;
   readonly #alarm: Timer;
   readonly #timer: Timer;
+  readonly #idle: Timer;
   readonly #gate: Gate;
   #unsavedMs: number;
   #alarmAt: number | undefined;
@@ -66,6 +67,7 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
     this.sql.held = this.#unsavedMs > 0;
     this.#gate = new Gate(world, rank + 0.25, this, () => this.#saved());
     this.#timer = world.timer(rank, this, "timer", () => this.tick());
+    this.#idle = world.timer(rank + 0.75, this, "idle", () => this.#doze());
     this.#alarm = world.timer(rank + 0.5, this, "alarm", () => this.#ring());
   }
 
@@ -163,10 +165,23 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
     return this.core;
   }
 
+  /** It goes to sleep, or looks again later. */
+  #doze(): void {
+    if (this.sleeps) this.evict();
+    else this.#stir();
+  }
+
+  /** Something has come to it. */
+  #stir(): void {
+    const { idleMs, now } = this.world;
+    this.#idle.set(idleMs === undefined ? undefined : now + idleMs);
+  }
+
   /** A turn: all of it is stored and sent, or the object starts again from what is stored. */
   perform(turn: () => readonly Effect[]): boolean {
     let effects: readonly Effect[];
     const { writes } = this.sql;
+    this.#stir();
     try {
       effects = this.sql.transaction(turn);
     } catch (error) {
@@ -241,6 +256,7 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
   crash({ loseUnsaved = true, loseSent = true }: CrashOptions = {}): void {
     this.world.tell({ party: PLATFORM }, this, this.unsaved && loseUnsaved ? "crash, unsaved writes lost" : "crash");
     this.core = undefined;
+    this.#idle.set(undefined);
     if (this.unsaved) {
       if (loseUnsaved) this.#lose();
       else this.#saved();
@@ -271,6 +287,7 @@ abstract class ObjectNode<Effect, C extends Core<Effect>> implements Party {
     this.flush();
     this.world.tell({ party: PLATFORM }, this, "evict");
     this.core = undefined;
+    this.#idle.set(undefined);
     this.#timer.set(undefined);
   }
 

@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly delayMs?: number;
   /** How long an object's writes take to become durable; what it says meanwhile waits. 0: they are so in their turn. */
   readonly unsavedMs?: number;
+  /** An object that can sleep does so when nothing has come to it for so long. Undefined: only when it is evicted. */
+  readonly idleMs?: number | undefined;
   /** After so much time the alarm of an object goes off again whose turn failed. Undefined: it does not. */
   readonly alarmRetryMs?: number | undefined;
   /** Uniform in [0, 1), for the connections' jitter. */
@@ -67,6 +69,7 @@ export class World {
   losesUnsaved: () => boolean = () => true;
   readonly unsavedMs: number;
   readonly alarmRetryMs: number | undefined;
+  readonly idleMs: number | undefined;
   readonly #pick: ((ready: number) => number) | undefined;
   readonly #delayMs: number;
   readonly #agenda = new Agenda();
@@ -81,6 +84,7 @@ export class World {
     this.random = options.random ?? (() => 0.5);
     this.unsavedMs = options.unsavedMs ?? 0;
     this.alarmRetryMs = options.alarmRetryMs;
+    this.idleMs = options.idleMs;
     this.#pick = options.pick;
     this.#delayMs = options.delayMs ?? 1;
     this.shards = Array.from({ length: this.placement.shards }, (_, shard) => new ShardNode(this, shard));

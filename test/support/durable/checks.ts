@@ -12,6 +12,12 @@ export function checkFailures(world: World): void {
   }
 }
 
+/** Every object can go to sleep when nothing happens. */
+export function checkSleep(world: World): void {
+  const [awake] = world.sleepless();
+  if (awake) throw new Error(`${awake.node.party} does not sleep: ${awake.why.join(", ")}`);
+}
+
 /** Every exchange is over, both ways. */
 export function checkDrained(device: Device): void {
   const { id, unanswered, session, attempt } = device;

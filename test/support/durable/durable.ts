@@ -18,7 +18,8 @@ import type { Version } from "../../sim/world/client.ts";
 import { Random } from "../random.ts";
 import { World } from "../../sim/world/world.ts";
 import type { AttemptOptions } from "./attempt.ts";
-import { checkDrained, checkFailures, checkOwed } from "./checks.ts";
+import type { Link } from "../../sim/world/link.ts";
+import { checkDrained, checkFailures, checkOwed, checkSleep } from "./checks.ts";
 import { Device, type DeviceHost, type Post } from "./device.ts";
 import { type FaultHost, inflict } from "./faults.ts";
 import { connecting, publishing, resuming, subscribing } from "./habits.ts";
@@ -47,6 +48,7 @@ export class Durable implements DeviceHost, FaultHost {
   readonly history: History;
   readonly post: Post;
   readonly devices: Device[] = [];
+  readonly dead: Link[] = [];
   readonly #disturbances: number[] = [];
   readonly #witness: Device;
   readonly #faults: readonly Fault[];
@@ -59,15 +61,19 @@ export class Durable implements DeviceHost, FaultHost {
     this.#faults = faults;
     this.#transient = transient;
     const chance = new Random(seed + 0x10000);
-    const { shards, delayMs, limits, alarmLateMs } = this.plan;
+    const { shards, delayMs, limits, alarmLateMs, unsavedMs, idleMs } = this.plan;
     this.world = new World({
       shards,
       delayMs,
       limits,
+      unsavedMs,
+      idleMs,
+      alarmRetryMs: 2_000,
       random: () => chance.next(),
       pick: (ready) => chance.below(ready),
     });
     this.world.alarmLateMs = alarmLateMs;
+    this.world.losesUnsaved = () => chance.chance(0.5);
     this.history = new History(() => this.world.now);
     this.post = postOffice();
     this.history.note(JSON.stringify(this.plan));
@@ -93,6 +99,7 @@ export class Durable implements DeviceHost, FaultHost {
     this.#checkRetained();
     this.#end();
     checkFailures(this.world);
+    checkSleep(this.world);
     checkNoSessionLeft(this.world);
   }
 
@@ -228,6 +235,8 @@ export class Durable implements DeviceHost, FaultHost {
     const { history, random } = this;
     history.note("!heal");
     this.disturb();
+    this.world.onCall = undefined;
+    for (const link of this.dead.splice(0)) link.die({ worker: 0, object: 0 });
     for (const device of this.devices) {
       device.deaf = false;
       device.acknowledge(Infinity);

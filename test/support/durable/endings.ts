@@ -34,7 +34,9 @@ export class Endings {
       attempt.killed = true;
       attempt.overAt = this.#history.mark();
       attempt.goneMs = now;
-      attempt.overMs = this.#blurredMs > now - BACK_MS ? Infinity : now + this.#graceMs;
+      attempt.sessionLink = attempt.socket.driver.links.get("session");
+      const lostMs = Math.max(now, attempt.sessionLink?.objectLearnsAt ?? 0);
+      attempt.overMs = this.#blurredMs > now - BACK_MS ? Infinity : lostMs + this.#graceMs;
     }
     return dying;
   }
@@ -48,8 +50,11 @@ export class Endings {
 
   /** The session object was woken, and counts who is not there as lost. */
   rung(): void {
-    const latest = this.#world.now + this.#graceMs;
-    for (const attempt of this.#attempts) if (attempt.killed) attempt.overMs = Math.min(attempt.overMs, latest);
+    const { now } = this.#world;
+    for (const attempt of this.#attempts) {
+      if (!attempt.killed || (attempt.sessionLink?.objectLearnsAt ?? 0) > now) continue;
+      attempt.overMs = Math.min(attempt.overMs, now + this.#graceMs);
+    }
   }
 
   /** Takes note of connections that are over by now. */

@@ -9,10 +9,14 @@ export type Fault =
   | "evictShard"
   | "evictSession"
   | "dropLink"
+  | "deadLink"
   | "failShard"
   | "failSession"
   | "hideShard"
   | "delayLink"
+  | "lag"
+  | "calls"
+  | "deploy"
   | "alarm"
   | "slow"
   | "deaf"
@@ -26,10 +30,14 @@ export const FAULTS: readonly Fault[] = [
   "evictShard",
   "evictSession",
   "dropLink",
+  "deadLink",
   "failShard",
   "failSession",
   "hideShard",
   "delayLink",
+  "lag",
+  "calls",
+  "deploy",
   "alarm",
   "slow",
   "deaf",
@@ -43,6 +51,10 @@ export interface Plan {
   readonly shards: number;
   readonly delayMs: number;
   readonly alarmLateMs: number;
+  /** How long writes take to become durable, unless a fault changes that for an object. */
+  readonly unsavedMs: number;
+  /** When an object goes to sleep by itself. */
+  readonly idleMs: number | undefined;
   readonly limits: Partial<Limits>;
   /** The longest that a session may outlive its connection. */
   readonly expirySecondsMax: number;
@@ -77,6 +89,8 @@ export function planOf(random: Random): Plan {
     shards: random.of([1, 2, 4]),
     delayMs: random.of([0, 1, 5]),
     alarmLateMs: random.of([0, 0, 2_000]),
+    unsavedMs: random.of([0, 0, 1, 10, 100]),
+    idleMs: random.of([undefined, 10_000]),
     limits: {
       inflightMax: random.of([1, 2, 3, 1024, 1024]),
       receiveMaximum: random.of([1, 4, 256, 256]),
