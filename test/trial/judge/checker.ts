@@ -164,7 +164,7 @@ class Reading {
   #connected(client: Client, connection: Connection, present: boolean): void {
     connection.connack = { ...this.#verdict.now, present };
     client.presence.connected(connection);
-    client.wills.connected(connection, this.#verdict.now);
+    client.wills.connected(connection, client.connections, this.#verdict.now);
     if (present && client.session) return;
     this.#sessionEnds(client);
     client.session = new Session(client.name, this.#retained, this.#weather, this.#verdict);

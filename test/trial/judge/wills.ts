@@ -39,17 +39,24 @@ export class Wills {
     this.#stories.push({ will, message, connection, fate: "may", endedMs: undefined, forgotten: false });
   }
 
-  /** A connection is there: it goes on with the session, or begins another one. */
-  connected(connection: Connection, now: Moment): void {
+  /**
+   * A connection is there: it goes on with the session, or begins another one.
+   *
+   * @param all connections of the client
+   */
+  connected(connection: Connection, all: readonly Connection[], now: Moment): void {
     for (const story of this.#stories) {
       if (story.connection === connection || story.endedMs === undefined) continue;
       const aloneMs = now.ms - story.endedMs;
+      story.endedMs = undefined;
+      // One in between that was never answered may have gone on with the session.
+      const between = all.slice(all.indexOf(story.connection) + 1, all.indexOf(connection));
+      if (between.some(({ connected }) => !connected)) continue;
       const delayMs = story.will.delaySeconds * 1000;
       if (!connection.connack!.present) story.fate = "must";
       // The broker counts from when it hears of the end, and of a dead Worker's connections it may hear late.
       else if (aloneMs > delayMs + SETTLING_MS) story.fate = story.connection.killed ? "may" : "must";
       else if (aloneMs < delayMs - DOUBT_MS) story.fate = "never";
-      story.endedMs = undefined;
     }
   }
 
