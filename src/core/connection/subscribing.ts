@@ -32,6 +32,8 @@ const UNANSWERED_MIN = 16_384;
 export interface SubscribingHost {
   readonly limits: Limits;
   readonly placement: Placement;
+  /** True when every shard that held state of the session before this connection goes by the list that it was given. */
+  readonly resumed: boolean;
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink;
   /** Has kept what outlives the connection, if anything does, and then goes on. */
@@ -192,7 +194,8 @@ export class Subscribing {
 
   #leaving(filter: string): Entry {
     const entry = newEntry(filter, this.#filters.get(filter), Reason.NoSubscriptionExisted);
-    if (!this.#remove(filter) && !this.#unsure.has(filter)) return entry;
+    // A shard that has not been heard of may still have what an earlier connection gave up [MQTT-3.10.4-2].
+    if (!this.#remove(filter) && !this.#unsure.has(filter) && this.#host.resumed) return entry;
     for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);
     return entry;
   }

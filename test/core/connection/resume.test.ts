@@ -291,6 +291,30 @@ describe("⚑ (client id, generation)", () => {
   });
 });
 
+test("[MQTT-3.10.4-2] UNSUBACK waits for a shard that has not heard of the UNSUBSCRIBE before", () => {
+  const world = new World({ shards: 1 });
+  const device = world.connected("device", KEEPING);
+  device.subscribe("t", 1);
+  world.advance(60_000);
+  // The list is kept, and the connection lost before the shard is told.
+  world.link(device, 0).up.held = true;
+  device.unsubscribe("t");
+  world.settle();
+  device.cut();
+  const [shard] = world.shards;
+  shard!.reachable = false;
+  const again = world.connected("device", KEEPING);
+  again.unsubscribe("t");
+  world.advance(1_000);
+  expect(again.last("unsuback")).toBeUndefined();
+  shard!.reachable = true;
+  world.advance(3_000);
+  expect(again.last("unsuback")!.granted).toEqual([0x11]);
+  world.connected("publisher").publish("t", "too late", { qos: 1 });
+  world.settle();
+  expect(again.payloads).toEqual([]);
+});
+
 describe("⚑ everything at once", () => {
   test("[MQTT-4.3.2-4] loses nothing that was acknowledged, and at QoS 2 repeats nothing, wherever it strikes", () => {
     for (let steps = 0; steps < 400; steps += 3) {
