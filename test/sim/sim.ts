@@ -5,12 +5,11 @@
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { Worker } from "node:worker_threads";
 import { findingOf } from "./finding.ts";
 import { minimise } from "./minimise.ts";
+import { play } from "./pool.ts";
 import { simulate } from "./simulate.ts";
 import { Tally } from "./tally.ts";
-import type { Batch, Told } from "./thread.ts";
 import { draw } from "./trace.ts";
 
 const { values } = parseArgs({
@@ -24,34 +23,16 @@ const { values } = parseArgs({
 });
 
 const first = Number(values.first);
-const seeds = Number(values.seeds);
-const threads = Math.min(Number(values.threads), seeds);
+const count = Number(values.seeds);
+const threads = Number(values.threads);
 const tally = new Tally();
 const startedMs = performance.now();
-const workers: Worker[] = [];
-
-await Promise.all(Array.from({ length: threads }, (_, thread) => run(thread)));
-const seconds = (performance.now() - startedMs) / 1000;
-console.log(tally.report(seconds, threads));
+await play({ first, count, threads, all: values.all }, (told) => tally.add(told));
+console.log(tally.report((performance.now() - startedMs) / 1000, threads));
 const found = tally.findings.toSorted((one, other) => one.seed - other.seed);
 for (const { seed, kind, says } of found) console.log(`seed ${seed}: ${kind}: ${says}`);
 if (found.length > 0 && !values.all) await explain(found[0]!.seed);
 process.exit(found.length > 0 ? 1 : 0);
-
-/** Every so-manieth seed in a thread of its own. */
-function run(thread: number): Promise<void> {
-  const batch: Batch = { first: first + thread, step: threads, end: first + seeds, all: values.all };
-  const worker = new Worker(new URL("thread.ts", import.meta.url), { workerData: batch });
-  workers.push(worker);
-  return new Promise((resolve, reject) => {
-    worker.on("message", (told: Told) => {
-      tally.add(told);
-      if (told.finding && !values.all) for (const other of workers) void other.terminate();
-    });
-    worker.once("error", reject);
-    worker.once("exit", () => resolve());
-  });
-}
 
 async function explain(seed: number): Promise<void> {
   const finding = await findingOf(simulate(seed));
