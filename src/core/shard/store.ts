@@ -5,7 +5,7 @@ import { readMessage, writeMessage } from "../../link/message.ts";
 import { readSubscriptionFlags, subscriptionFlags, type SubscriptionRecord } from "../../link/records.ts";
 import type { Departed, Fence } from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
-import type { Sql } from "../ports.ts";
+import type { Sql, SqlRow } from "../ports.ts";
 import { SCHEMA_VERSION, schemaVersion } from "../schema.ts";
 import type { Placement } from "./placement.ts";
 
@@ -313,24 +313,34 @@ export class ShardStore {
   /** Offsets and topics after `offset`, up to and with `upTo`, in order, of topics that begin with `prefix`. */
   retainedTopics(prefix: string, offset: number, upTo: number, limit: number): { offset: number; topic: string }[] {
     const end = successor(prefix);
-    const rows =
-      end === undefined
-        ? this.#sql.rows(
-            "SELECT offset, topic FROM retained WHERE offset > ? AND offset <= ? ORDER BY offset LIMIT ?",
-            offset,
-            upTo,
-            limit,
-          )
-        : this.#sql.rows(
-            `SELECT offset, topic FROM retained WHERE topic >= ? AND topic < ? AND offset > ? AND offset <= ?
-             ORDER BY offset LIMIT ?`,
-            prefix,
-            end,
-            offset,
-            upTo,
-            limit,
-          );
+    let rows: SqlRow[];
+    if (end === undefined) {
+      rows = this.#sql.rows(
+        "SELECT offset, topic FROM retained WHERE offset > ? AND offset <= ? ORDER BY offset LIMIT ?",
+        offset,
+        upTo,
+        limit,
+      );
+    } else {
+      // By itself SQLite goes through all retained messages in their order. The `+` keeps it from that.
+      const key = this.#isNarrow(prefix, end) ? "+offset" : "offset";
+      rows = this.#sql.rows(
+        `SELECT offset, topic FROM retained WHERE topic >= ? AND topic < ? AND ${key} > ? AND ${key} <= ?
+         ORDER BY ${key} LIMIT ?`,
+        prefix,
+        end,
+        offset,
+        upTo,
+        limit,
+      );
+    }
     return rows.map((row) => ({ offset: row["offset"] as number, topic: row["topic"] as string }));
+  }
+
+  /** True when few retained topics are at or after `from` and before `to`. */
+  #isNarrow(from: string, to: string): boolean {
+    const many = "SELECT 1 AS one FROM retained WHERE topic >= ? AND topic < ? LIMIT 1 OFFSET ?";
+    return this.#sql.rows(many, from, to, SORTED_TOPICS_MAX).length === 0;
   }
 
   retainedAt(offset: number): Entry | undefined {
@@ -414,6 +424,9 @@ export class ShardStore {
     this.#sql.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value);
   }
 }
+
+/** Retained topics with one prefix that are found and sorted sooner than all retained messages are gone through. */
+const SORTED_TOPICS_MAX = 1_024;
 
 /** The first text after every text that begins with `prefix`, in the order of code points; undefined: there is none. */
 function successor(prefix: string): string | undefined {
