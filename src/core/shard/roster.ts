@@ -247,7 +247,7 @@ export class Roster {
     const { store, log, groups } = this.#parts;
     const placement = store.placement();
     const scansOf = new Map<string, Place["scans"]>();
-    for (const { session, generation, epoch, place } of store.sessions()) {
+    store.sessions(({ session, generation, epoch, place }) => {
       const { cursor, inflight, scans } = readPlace(place);
       const attending = { session, generation, epoch, link: 0, persistent: true, mqttVersion: 5 } as const;
       const { tenant } = this.#config;
@@ -266,7 +266,7 @@ export class Roster {
       );
       attendance.kept = true;
       attendance.stored = { at: 0, cursor, inflight: inflight.length, scans: scans.size };
-      scansOf.set(session, scans);
+      if (scans.size > 0) scansOf.set(session, scans);
       if (log.holdsAfter(cursor)) {
         attendance.behind = cursor;
         attendance.uncertain = true;
@@ -274,7 +274,7 @@ export class Roster {
       groups.loaded(attendance);
       this.#attendances.set(session, attendance);
       this.#owing.add(attendance);
-    }
+    });
     store.subscriptions((session, subscription) => {
       const attendance = this.#attendances.get(session);
       if (attendance) this.#put(attendance, { ...subscription, scan: scansOf.get(session)?.get(subscription.filter) });

@@ -71,6 +71,8 @@ const SCHEMA = [
    ) WITHOUT ROWID`,
 ];
 
+/** Rows read at a time where all are read: a shard may store more than fit in memory as rows. */
+const PAGE_ROWS = 1_000;
 /** A session that outlives its connections, as it is stored; `place.ts` reads its place. */
 export interface StoredSession extends Fence {
   readonly session: string;
@@ -208,13 +210,26 @@ export class ShardStore {
 
   // Sessions that outlive their connections.
 
-  sessions(): StoredSession[] {
-    return this.#sql.rows("SELECT session, generation, epoch, place FROM session").map((row) => ({
-      session: row["session"] as string,
-      generation: row["generation"] as number,
-      epoch: row["epoch"] as number,
-      place: row["place"] as Uint8Array,
-    }));
+  /** Calls `visit` for every stored session. */
+  sessions(visit: (session: StoredSession) => void): void {
+    let after = "";
+    for (;;) {
+      const rows = this.#sql.rows(
+        "SELECT session, generation, epoch, place FROM session WHERE session > ? ORDER BY session LIMIT ?",
+        after,
+        PAGE_ROWS,
+      );
+      for (const row of rows) {
+        visit({
+          session: row["session"] as string,
+          generation: row["generation"] as number,
+          epoch: row["epoch"] as number,
+          place: row["place"] as Uint8Array,
+        });
+      }
+      if (rows.length < PAGE_ROWS) return;
+      after = rows.at(-1)!["session"] as string;
+    }
   }
 
   putSession({ session, generation, epoch, place }: StoredSession): void {
@@ -235,15 +250,26 @@ export class ShardStore {
 
   /** Calls `visit` for every stored subscription. */
   subscriptions(visit: (session: string, subscription: StoredSubscription) => void): void {
-    const rows = this.#sql.rows("SELECT session, filter, flags, identifier, start FROM subscription");
-    for (const row of rows) {
-      visit(row["session"] as string, {
-        number: 0,
-        filter: row["filter"] as string,
-        ...readSubscriptionFlags(row["flags"] as number),
-        identifier: row["identifier"] as number,
-        start: row["start"] as number,
-      });
+    let after: readonly [session: string, filter: string] = ["", ""];
+    for (;;) {
+      const rows = this.#sql.rows(
+        `SELECT session, filter, flags, identifier, start FROM subscription
+         WHERE (session, filter) > (?, ?) ORDER BY session, filter LIMIT ?`,
+        ...after,
+        PAGE_ROWS,
+      );
+      for (const row of rows) {
+        visit(row["session"] as string, {
+          number: 0,
+          filter: row["filter"] as string,
+          ...readSubscriptionFlags(row["flags"] as number),
+          identifier: row["identifier"] as number,
+          start: row["start"] as number,
+        });
+      }
+      if (rows.length < PAGE_ROWS) return;
+      const last = rows.at(-1)!;
+      after = [last["session"] as string, last["filter"] as string];
     }
   }
 
