@@ -345,7 +345,8 @@ export class Roster {
   /** Something of the session changed: the log may have to keep something for it. */
   touched(attendance: Attendance, now: number): void {
     this.#owing.add(attendance);
-    this.#parts.places.changed(attendance, now);
+    // Of one that is away nothing changes but where its queue begins, and what is stored says no later place than that.
+    if (attendance.outlet) this.#parts.places.changed(attendance, now);
   }
 
   /** The session needs nothing of the log at present. */
