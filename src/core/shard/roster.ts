@@ -62,6 +62,8 @@ export class Roster {
   readonly #links = new Map<number, Attendance>();
   /** Sessions whose link was lost: one that does not come back ends, or has left if it outlives its connections. */
   readonly #offline = new Set<Attendance>();
+  /** Those of them that the object has to wake for, in the order in which they were lost and so will be given up. */
+  readonly #expiring = new Set<Attendance>();
   /** Sessions that the log may have to keep something for. */
   readonly #owing = new Set<Attendance>();
 
@@ -88,13 +90,12 @@ export class Roster {
 
   /** When a session is given up that something is kept for. */
   get nextEnd(): number | undefined {
-    let next: number | undefined;
-    for (const attendance of this.#offline) {
-      const { persistent, shared } = attendance;
-      if (persistent ? shared.size > 0 : this.#keeps(attendance))
-        next = Math.min(next ?? Infinity, attendance.offlineUntil!);
+    // Asked after every turn, and thousands may be lost at once: the first is the next.
+    for (const attendance of this.#expiring) {
+      if (this.#isKeptFor(attendance)) return attendance.offlineUntil;
+      this.#expiring.delete(attendance);
     }
-    return next;
+    return undefined;
   }
 
   /** True when sessions are known that nothing is stored of. */
@@ -291,6 +292,7 @@ export class Roster {
     this.#detach(attendance);
     attendance.offlineUntil = now + GRACE_MS;
     this.#offline.add(attendance);
+    if (this.#isKeptFor(attendance)) this.#expiring.add(attendance);
     if (attendance.persistent) {
       this.#rest(attendance);
       return;
@@ -309,7 +311,7 @@ export class Roster {
     }
     if (attendance.outlet) this.#links.delete(attendance.outlet.link);
     this.#detach(attendance);
-    this.#offline.delete(attendance);
+    this.#giveUpOn(attendance);
     this.#parts.groups.left(attendance);
     this.#rest(attendance);
   }
@@ -336,7 +338,7 @@ export class Roster {
   endOffline(now: number): void {
     for (const attendance of this.#offline) {
       if (now < attendance.offlineUntil!) continue;
-      this.#offline.delete(attendance);
+      this.#giveUpOn(attendance);
       if (attendance.persistent) this.#parts.groups.left(attendance);
       else this.#end(attendance);
     }
@@ -401,6 +403,17 @@ export class Roster {
     return subscriptions.size > 0 || this.#parts.received.holds(session);
   }
 
+  /** True when something is kept for a session that is offline and may come back, until it is given up. */
+  #isKeptFor(attendance: Attendance): boolean {
+    return attendance.persistent ? attendance.shared.size > 0 : this.#keeps(attendance);
+  }
+
+  /** Nobody waits for the connection of the session any more. */
+  #giveUpOn(attendance: Attendance): void {
+    this.#offline.delete(attendance);
+    this.#expiring.delete(attendance);
+  }
+
   #detach(attendance: Attendance): void {
     this.#parts.pace.gone(attendance.outlet);
     attendance.outlet = undefined;
@@ -431,7 +444,7 @@ export class Roster {
     if (attendance.subscriptions.size > 0) fanout.changed();
     if (attendance.outlet) this.#links.delete(attendance.outlet.link);
     this.#detach(attendance);
-    this.#offline.delete(attendance);
+    this.#giveUpOn(attendance);
     this.#owing.delete(attendance);
     places.gone(attendance);
     if (this.#attendances.get(attendance.session) === attendance) this.#attendances.delete(attendance.session);
