@@ -23,7 +23,7 @@ export default defineConfig({
         test: {
           name: "core",
           environment: "node",
-          include: ["test/{mqtt,core,link,contracts,lint,fuzz}/**/*.test.ts"],
+          include: ["test/{mqtt,core,link,contracts,lint,fuzz,bench}/**/*.test.ts"],
           sequence: { groupOrder: 1 },
         },
       },
