@@ -1,6 +1,8 @@
 /** What is measured, one point at a time, each in a process of its own. */
 
 import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type EverywhereOrder, type EverywherePoint, measureEverywhere } from "./everywhere.ts";
@@ -69,6 +71,13 @@ export function measure(order: Order): Points[Order["kind"]] {
 export async function measureApart<O extends Order>(order: O, heapMb = 12_288): Promise<PointOf<O>> {
   const script = join(import.meta.dirname, "measure.ts");
   const options = ["--expose-gc", `--max-heap-size=${heapMb}`, script, JSON.stringify(order)];
-  const { stdout } = await promisify(execFile)(process.execPath, options);
-  return JSON.parse(stdout) as PointOf<O>;
+  // What a process that dies leaves behind is here too.
+  const directory = await mkdtemp(join(tmpdir(), "dormouse-scale-"));
+  try {
+    const env = { ...process.env, TMPDIR: directory };
+    const { stdout } = await promisify(execFile)(process.execPath, options, { env });
+    return JSON.parse(stdout) as PointOf<O>;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
