@@ -6,6 +6,7 @@
 import type { AttachedSubscription, Fence, HelloRecord, InflightRecord, Scan, ShardBound } from "../../link/records.ts";
 import { ByteWriter } from "../../link/bytes.ts";
 import { Kind, LINK_VERSIONS, Phase, writeHello } from "../../link/records.ts";
+import { LazyMap, LazySet } from "./lazy.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Placement } from "./placement.ts";
 import type { Shared, ShareGroup } from "./share-group.ts";
@@ -53,7 +54,7 @@ export class Attendance implements Fence {
   readonly aliases: (number | undefined)[] = [];
   readonly subscriptions = new Map<string, Subscription>();
   /** Deliveries not acknowledged, by packet id, in the order in which they were sent. */
-  readonly inflight = new Map<number, InflightRecord>();
+  readonly inflight = new LazyMap<number, InflightRecord>();
   /** Those of them that an earlier connection left, and that are still to be sent again in this one. */
   readonly resends: InflightRecord[] = [];
   readonly #placement: Placement;
@@ -76,9 +77,9 @@ export class Attendance implements Fence {
   /** What the link's socket remembers is out of date. */
   dirty = false;
   /** Share groups that it is in. */
-  readonly groups = new Set<ShareGroup>();
+  readonly groups = new LazySet<ShareGroup>();
   /** Deliveries that they may want back, by packet id. */
-  readonly shared = new Map<number, Shared>();
+  readonly shared = new LazyMap<number, Shared>();
   /** How many of them were sent to the connection for the first time. */
   sharedSent: number;
   /** Its connection is gone for good, while the session goes on. */

@@ -64,6 +64,8 @@ export class Roster {
   readonly #links = new Map<number, Attendance>();
   /** Sessions whose link was lost: one that does not come back ends, or has left if it outlives its connections. */
   readonly #offline = new Set<Attendance>();
+  /** Those of them that the object has to wake for, in the order in which they were lost and so will be given up. */
+  readonly #expiring = new Set<Attendance>();
   /** Sessions that the log may have to keep something for. */
   readonly #owing = new Set<Attendance>();
 
@@ -90,13 +92,12 @@ export class Roster {
 
   /** When a session is given up that something is kept for. */
   get nextEnd(): number | undefined {
-    let next: number | undefined;
-    for (const attendance of this.#offline) {
-      const { persistent, shared } = attendance;
-      if (persistent ? shared.size > 0 : this.#keeps(attendance))
-        next = Math.min(next ?? Infinity, attendance.offlineUntil!);
+    // Asked after every turn, and thousands may be lost at once: the first is the next.
+    for (const attendance of this.#expiring) {
+      if (this.#isKeptFor(attendance)) return attendance.offlineUntil;
+      this.#expiring.delete(attendance);
     }
-    return next;
+    return undefined;
   }
 
   /** True when sessions are known that nothing is stored of. */
@@ -248,7 +249,7 @@ export class Roster {
     const { store, log, groups } = this.#parts;
     const placement = store.placement();
     const scansOf = new Map<string, Place["scans"]>();
-    for (const { session, generation, epoch, place } of store.sessions()) {
+    store.sessions(({ session, generation, epoch, place }) => {
       const { cursor, inflight, scans } = readPlace(place);
       const attending = { session, generation, epoch, link: 0, persistent: true, mqttVersion: 5 } as const;
       const { tenant } = this.#config;
@@ -267,7 +268,7 @@ export class Roster {
       );
       attendance.kept = true;
       attendance.stored = { at: 0, cursor, inflight: inflight.length, scans: scans.size };
-      scansOf.set(session, scans);
+      if (scans.size > 0) scansOf.set(session, scans);
       if (log.holdsAfter(cursor)) {
         attendance.behind = cursor;
         attendance.uncertain = true;
@@ -275,7 +276,7 @@ export class Roster {
       groups.loaded(attendance);
       this.#attendances.set(session, attendance);
       this.#owing.add(attendance);
-    }
+    });
     store.subscriptions((session, subscription) => {
       const attendance = this.#attendances.get(session);
       if (attendance) this.#put(attendance, { ...subscription, scan: scansOf.get(session)?.get(subscription.filter) });
@@ -292,6 +293,7 @@ export class Roster {
     this.#detach(attendance);
     attendance.offlineUntil = now + GRACE_MS;
     this.#offline.add(attendance);
+    if (this.#isKeptFor(attendance)) this.#expiring.add(attendance);
     if (attendance.persistent) {
       this.#rest(attendance);
       return;
@@ -310,7 +312,7 @@ export class Roster {
     }
     if (attendance.outlet) this.#links.delete(attendance.outlet.link);
     this.#detach(attendance);
-    this.#offline.delete(attendance);
+    this.#giveUpOn(attendance);
     this.#parts.groups.left(attendance);
     this.#rest(attendance);
   }
@@ -337,7 +339,7 @@ export class Roster {
   endOffline(now: number): void {
     for (const attendance of this.#offline) {
       if (now < attendance.offlineUntil!) continue;
-      this.#offline.delete(attendance);
+      this.#giveUpOn(attendance);
       if (attendance.persistent) this.#parts.groups.left(attendance);
       else this.#end(attendance);
     }
@@ -346,7 +348,8 @@ export class Roster {
   /** Something of the session changed: the log may have to keep something for it. */
   touched(attendance: Attendance, now: number): void {
     this.#owing.add(attendance);
-    this.#parts.places.changed(attendance, now);
+    // Of one that is away nothing changes but where its queue begins, and what is stored says no later place than that.
+    if (attendance.outlet) this.#parts.places.changed(attendance, now);
   }
 
   /** The session needs nothing of the log at present. */
@@ -402,6 +405,17 @@ export class Roster {
     return subscriptions.size > 0 || this.#parts.received.holds(session);
   }
 
+  /** True when something is kept for a session that is offline and may come back, until it is given up. */
+  #isKeptFor(attendance: Attendance): boolean {
+    return attendance.persistent ? attendance.shared.size > 0 : this.#keeps(attendance);
+  }
+
+  /** Nobody waits for the connection of the session any more. */
+  #giveUpOn(attendance: Attendance): void {
+    this.#offline.delete(attendance);
+    this.#expiring.delete(attendance);
+  }
+
   #detach(attendance: Attendance): void {
     this.#parts.pace.gone(attendance.outlet);
     attendance.outlet = undefined;
@@ -432,7 +446,7 @@ export class Roster {
     if (attendance.subscriptions.size > 0) fanout.changed();
     if (attendance.outlet) this.#links.delete(attendance.outlet.link);
     this.#detach(attendance);
-    this.#offline.delete(attendance);
+    this.#giveUpOn(attendance);
     this.#owing.delete(attendance);
     places.gone(attendance);
     if (this.#attendances.get(attendance.session) === attendance) this.#attendances.delete(attendance.session);

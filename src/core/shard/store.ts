@@ -5,7 +5,7 @@ import { readMessage, writeMessage } from "../../link/message.ts";
 import { readSubscriptionFlags, subscriptionFlags, type SubscriptionRecord } from "../../link/records.ts";
 import type { Departed, Fence } from "../../link/records.ts";
 import type { Message } from "../../mqtt/message.ts";
-import type { Sql } from "../ports.ts";
+import type { Sql, SqlRow } from "../ports.ts";
 import { SCHEMA_VERSION, schemaVersion } from "../schema.ts";
 import type { Placement } from "./placement.ts";
 
@@ -71,6 +71,8 @@ const SCHEMA = [
    ) WITHOUT ROWID`,
 ];
 
+/** Rows read at a time where all are read: a shard may store more than fit in memory as rows. */
+const PAGE_ROWS = 1_000;
 /** A session that outlives its connections, as it is stored; `place.ts` reads its place. */
 export interface StoredSession extends Fence {
   readonly session: string;
@@ -208,13 +210,26 @@ export class ShardStore {
 
   // Sessions that outlive their connections.
 
-  sessions(): StoredSession[] {
-    return this.#sql.rows("SELECT session, generation, epoch, place FROM session").map((row) => ({
-      session: row["session"] as string,
-      generation: row["generation"] as number,
-      epoch: row["epoch"] as number,
-      place: row["place"] as Uint8Array,
-    }));
+  /** Calls `visit` for every stored session. */
+  sessions(visit: (session: StoredSession) => void): void {
+    let after = "";
+    for (;;) {
+      const rows = this.#sql.rows(
+        "SELECT session, generation, epoch, place FROM session WHERE session > ? ORDER BY session LIMIT ?",
+        after,
+        PAGE_ROWS,
+      );
+      for (const row of rows) {
+        visit({
+          session: row["session"] as string,
+          generation: row["generation"] as number,
+          epoch: row["epoch"] as number,
+          place: row["place"] as Uint8Array,
+        });
+      }
+      if (rows.length < PAGE_ROWS) return;
+      after = rows.at(-1)!["session"] as string;
+    }
   }
 
   putSession({ session, generation, epoch, place }: StoredSession): void {
@@ -235,15 +250,26 @@ export class ShardStore {
 
   /** Calls `visit` for every stored subscription. */
   subscriptions(visit: (session: string, subscription: StoredSubscription) => void): void {
-    const rows = this.#sql.rows("SELECT session, filter, flags, identifier, start FROM subscription");
-    for (const row of rows) {
-      visit(row["session"] as string, {
-        number: 0,
-        filter: row["filter"] as string,
-        ...readSubscriptionFlags(row["flags"] as number),
-        identifier: row["identifier"] as number,
-        start: row["start"] as number,
-      });
+    let after: readonly [session: string, filter: string] = ["", ""];
+    for (;;) {
+      const rows = this.#sql.rows(
+        `SELECT session, filter, flags, identifier, start FROM subscription
+         WHERE (session, filter) > (?, ?) ORDER BY session, filter LIMIT ?`,
+        ...after,
+        PAGE_ROWS,
+      );
+      for (const row of rows) {
+        visit(row["session"] as string, {
+          number: 0,
+          filter: row["filter"] as string,
+          ...readSubscriptionFlags(row["flags"] as number),
+          identifier: row["identifier"] as number,
+          start: row["start"] as number,
+        });
+      }
+      if (rows.length < PAGE_ROWS) return;
+      const last = rows.at(-1)!;
+      after = [last["session"] as string, last["filter"] as string];
     }
   }
 
@@ -313,24 +339,34 @@ export class ShardStore {
   /** Offsets and topics after `offset`, up to and with `upTo`, in order, of topics that begin with `prefix`. */
   retainedTopics(prefix: string, offset: number, upTo: number, limit: number): { offset: number; topic: string }[] {
     const end = successor(prefix);
-    const rows =
-      end === undefined
-        ? this.#sql.rows(
-            "SELECT offset, topic FROM retained WHERE offset > ? AND offset <= ? ORDER BY offset LIMIT ?",
-            offset,
-            upTo,
-            limit,
-          )
-        : this.#sql.rows(
-            `SELECT offset, topic FROM retained WHERE topic >= ? AND topic < ? AND offset > ? AND offset <= ?
-             ORDER BY offset LIMIT ?`,
-            prefix,
-            end,
-            offset,
-            upTo,
-            limit,
-          );
+    let rows: SqlRow[];
+    if (end === undefined) {
+      rows = this.#sql.rows(
+        "SELECT offset, topic FROM retained WHERE offset > ? AND offset <= ? ORDER BY offset LIMIT ?",
+        offset,
+        upTo,
+        limit,
+      );
+    } else {
+      // By itself SQLite goes through all retained messages in their order. The `+` keeps it from that.
+      const key = this.#isNarrow(prefix, end) ? "+offset" : "offset";
+      rows = this.#sql.rows(
+        `SELECT offset, topic FROM retained WHERE topic >= ? AND topic < ? AND ${key} > ? AND ${key} <= ?
+         ORDER BY ${key} LIMIT ?`,
+        prefix,
+        end,
+        offset,
+        upTo,
+        limit,
+      );
+    }
     return rows.map((row) => ({ offset: row["offset"] as number, topic: row["topic"] as string }));
+  }
+
+  /** True when few retained topics are at or after `from` and before `to`. */
+  #isNarrow(from: string, to: string): boolean {
+    const many = "SELECT 1 AS one FROM retained WHERE topic >= ? AND topic < ? LIMIT 1 OFFSET ?";
+    return this.#sql.rows(many, from, to, SORTED_TOPICS_MAX).length === 0;
   }
 
   retainedAt(offset: number): Entry | undefined {
@@ -414,6 +450,9 @@ export class ShardStore {
     this.#sql.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value);
   }
 }
+
+/** Retained topics with one prefix that are found and sorted sooner than all retained messages are gone through. */
+const SORTED_TOPICS_MAX = 1_024;
 
 /** The first text after every text that begins with `prefix`, in the order of code points; undefined: there is none. */
 function successor(prefix: string): string | undefined {
