@@ -17,6 +17,12 @@ import { type Entry, type ShardStore, type StoredBatch, writeEntry } from "./sto
 export const RESERVATION = 2 ** 20;
 /** A row holds at most 2 MB. */
 const BATCH_BYTES_MAX = 1_900_000;
+/**
+ * Bytes that one turn reads from the store for whoever catches up, {@link BATCH_BYTES} more for each batch: some tens of
+ * milliseconds. What is left is for the next turn.
+ */
+const TURN_BYTES_MAX = 8 * 1024 * 1024;
+const BATCH_BYTES = 1024;
 /** Batches read from the store and kept decoded, for sessions that read at about the same place. */
 const DECODED_BATCHES = 4;
 
@@ -35,6 +41,7 @@ export class Log {
   #batches: StoredBatch[];
   #bytes = 0;
   #decoded: DecodedBatch[] = [];
+  #turnBytes = 0;
 
   constructor(store: ShardStore) {
     this.#store = store;
@@ -131,6 +138,16 @@ export class Log {
     return start === 0 ? batch.entries : batch.entries.slice(start);
   }
 
+  /** This turn has read as much as one may: whoever is not at the end goes on in the next. */
+  get tired(): boolean {
+    return this.#turnBytes >= TURN_BYTES_MAX;
+  }
+
+  /** Another turn begins. */
+  rest(): void {
+    this.#turnBytes = 0;
+  }
+
   /** Deletes every batch that ends at or before `offset`: nobody needs it any more. */
   trim(offset: number): void {
     const kept = this.#batches.findIndex((batch) => batch.last > offset);
@@ -198,6 +215,7 @@ export class Log {
   #decode(offset: number): DecodedBatch | undefined {
     const batch = this.#store.batchAfter(offset);
     if (!batch) return undefined;
+    this.#turnBytes += BATCH_BYTES + this.batchBytes(batch.last);
     if (this.#decoded.length >= DECODED_BATCHES) this.#decoded.shift();
     this.#decoded.push(batch);
     return batch;

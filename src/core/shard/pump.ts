@@ -175,7 +175,7 @@ export class Pump {
   }
 
   #read(to: Attendance, now: number): void {
-    while (to.behind !== undefined) {
+    while (to.behind !== undefined && !this.#log.tired) {
       const entries = this.#log.read(to.behind);
       if (entries.length === 0) {
         to.behind = undefined;

@@ -85,6 +85,9 @@ export class Shard {
   readonly #sharePump: SharePump;
   /** Sessions that may have more delivered when this turn's messages are committed. */
   readonly #pumping = new Set<Attendance>();
+  /** What waits for these sessions was too much for one turn. */
+  readonly #unfinished = new Set<Attendance>();
+  #goOnAt: number | undefined;
   /** Sessions whose idle grants are asked back. */
   readonly #recalled = new Map<Attendance, number>();
   /** Sessions whose links remember what is out of date. */
@@ -173,9 +176,8 @@ export class Shard {
 
   /** When {@link tick} has to be called; an object that has none may sleep. */
   get deadline(): number | undefined {
-    const paced = this.#pace.deadline;
-    if (paced === undefined || this.#checkpointAt === undefined) return paced ?? this.#checkpointAt;
-    return Math.min(paced, this.#checkpointAt);
+    const at = Math.min(this.#pace.deadline ?? Infinity, this.#checkpointAt ?? Infinity, this.#goOnAt ?? Infinity);
+    return at === Infinity ? undefined : at;
   }
 
   /** When {@link alarm} has to be called, asleep or not. */
@@ -225,6 +227,7 @@ export class Shard {
   /** Stores what is unsaved, and trims the log. */
   tick(now: number): readonly ShardEffect[] {
     this.#pace.tick(now);
+    if (this.#goOnAt !== undefined) this.#goOn();
     if (this.#checkpointAt !== undefined && now >= this.#checkpointAt) {
       this.#checkpointAt = undefined;
       this.#checkpoint(now);
@@ -478,13 +481,26 @@ export class Shard {
     });
   }
 
+  /** Goes on with what the turn before had to leave. */
+  #goOn(): void {
+    this.#goOnAt = undefined;
+    for (const attendance of this.#unfinished) this.#pumping.add(attendance);
+    this.#unfinished.clear();
+    for (const group of this.#groups.all) if (group.owed) this.#groups.owed.add(group);
+  }
+
   #settle(now: number): readonly ShardEffect[] {
     this.#commit(now);
-    for (const attendance of this.#pumping) this.#catchUp(attendance, now);
+    this.#log.rest();
+    for (const attendance of this.#pumping) {
+      this.#catchUp(attendance, now);
+      if (this.#log.tired && attendance.behind !== undefined) this.#unfinished.add(attendance);
+    }
     for (const { groups } of this.#pumping) for (const group of groups) if (group.owed) this.#groups.owed.add(group);
     this.#pumping.clear();
     for (const group of this.#groups.owed) this.#sharePump.run(group, now);
     this.#groups.owed.clear();
+    if (this.#log.tired) this.#goOnAt = now;
     for (const [attendance, count] of this.#recalled) this.#giveBack(attendance, count, now);
     this.#recalled.clear();
     this.#places.save(now);

@@ -86,7 +86,7 @@ export class SharePump {
   }
 
   #read(group: ShareGroup, now: number): void {
-    while (group.behind !== undefined) {
+    while (group.behind !== undefined && !this.#parts.log.tired) {
       const entries = this.#parts.log.read(group.behind);
       if (entries.length === 0) {
         group.reach(undefined);

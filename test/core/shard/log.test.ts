@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RESERVATION } from "../../../src/core/shard/log.ts";
 import { GRACE_MS } from "../../../src/core/shard/grace.ts";
-import { Kind, writeAck, writeGrant } from "../../../src/link/records.ts";
+import { Kind, type SubscriptionRecord, writeAck, writeGrant } from "../../../src/link/records.ts";
 import { StorageFailure } from "../../support/node-sql.ts";
 import { body, ShardRig } from "../../support/shard-rig.ts";
 
@@ -188,4 +188,36 @@ describe("the log", () => {
     r.frame(2, (to) => to.u8(Kind.Drained));
     expect(r.payloads(2).map((payload) => payload.length)).toEqual([1_800_000]);
   });
+});
+
+test("who comes back to a long log reads some of it in each turn, and everything in the end", () => {
+  const rig = new ShardRig();
+  const payload = "x".repeat(100_000);
+  const subscribed = (link: number, session: string, filter: string): SubscriptionRecord => {
+    rig.hello(link, session, { persistent: true });
+    const subscription = rig.subscribe(link, filter);
+    rig.advance(5_000);
+    rig.lose(link);
+    return subscription;
+  };
+  subscribed(1, "keeper", "t/#");
+  const subscriptions = [{ ...subscribed(2, "reader", "x/y"), start: undefined, scan: undefined }];
+  rig.hello(3, "publisher");
+  for (let i = 0; i < 200; i++) {
+    rig.publish(3, body(`t/${i}`, payload), i + 1);
+    if (i % 100 === 50) rig.publish(3, body("x/y", `${i}`), 1_000 + i);
+  }
+  rig.advance(5_000);
+  rig.hello(4, "reader", { persistent: true, epoch: 2, subscriptions });
+  const turns: string[][] = [rig.payloads(4)];
+  while (turns.flat().length < 2 && turns.length < 10) {
+    // Until it is at the end the object has something to do at once, and does not sleep.
+    expect(rig.shard.deadline).toBe(rig.now);
+    rig.do(rig.shard.tick(rig.now));
+    turns.push(rig.payloads(4));
+  }
+  expect(turns.flat()).toEqual(["50", "150"]);
+  expect(turns.length).toBe(2);
+  rig.advance(5_000);
+  expect(rig.shard.deadline).toBeUndefined();
 });
