@@ -16,6 +16,8 @@ export class Link {
   /** The object's number for the socket in its present incarnation. */
   id: number | undefined;
   pongAt: number | undefined;
+  /** When the object learns of its death; Infinity: never, undefined: it is not dead. */
+  objectLearnsAt: number | undefined;
   readonly #world: World;
   readonly #driver: Driver;
   readonly #node: AnyNode;
@@ -99,9 +101,10 @@ export class Link {
     world.tell(this.#driver, this.#node, "link is dead");
     this.up.dead = true;
     this.down.dead = true;
-    const { worker, object } = learn;
+    const { worker, object = Infinity } = learn;
+    this.objectLearnsAt = Math.min(this.objectLearnsAt ?? Infinity, world.now + object);
     const [up, down] = [world.channel(this.#up), world.channel(this.#down)];
     if (worker !== undefined) world.push(down, () => this.#driver.gone(this), 0, "close", worker);
-    if (object !== undefined) world.push(up, () => this.#node.gone(this), 0, "close", object);
+    if (object !== Infinity) world.push(up, () => this.#node.gone(this), 0, "close", object);
   }
 }

@@ -1,5 +1,6 @@
 /** One connection of a device, from CONNECT on: what it asked for, how it ended, and what is under way in it. */
 
+import type { Link } from "../../sim/world/link.ts";
 import type { Version } from "../../sim/world/client.ts";
 import type { Came } from "./arrivals.ts";
 import type { Sent } from "./messages.ts";
@@ -54,6 +55,8 @@ export class Attempt {
   aloneAt = Infinity;
   /** Its Worker died before it was over. */
   killed = false;
+  /** The link to its session object that it had then. */
+  sessionLink: Link | undefined;
   /** From here on nothing comes of it any more. */
   overAt: number | undefined;
   goneMs = Infinity;

@@ -7,7 +7,6 @@
 import type { World } from "../../sim/world/world.ts";
 import type { Attempt } from "./attempt.ts";
 import type { History } from "./history.ts";
-import { DEAD_MS } from "./plan.ts";
 
 /** How long the broker waits for a lost link, and a little for the way to it. */
 const GRACE_MS = 41_000;
@@ -35,8 +34,9 @@ export class Endings {
       attempt.killed = true;
       attempt.overAt = this.#history.mark();
       attempt.goneMs = now;
-      const dead = attempt.socket.driver.links.get("session")?.up.dead ? DEAD_MS : 0;
-      attempt.overMs = this.#blurredMs > now - BACK_MS ? Infinity : now + dead + this.#graceMs;
+      attempt.sessionLink = attempt.socket.driver.links.get("session");
+      const lostMs = Math.max(now, attempt.sessionLink?.objectLearnsAt ?? 0);
+      attempt.overMs = this.#blurredMs > now - BACK_MS ? Infinity : lostMs + this.#graceMs;
     }
     return dying;
   }
@@ -50,8 +50,11 @@ export class Endings {
 
   /** The session object was woken, and counts who is not there as lost. */
   rung(): void {
-    const latest = this.#world.now + this.#graceMs;
-    for (const attempt of this.#attempts) if (attempt.killed) attempt.overMs = Math.min(attempt.overMs, latest);
+    const { now } = this.#world;
+    for (const attempt of this.#attempts) {
+      if (!attempt.killed || (attempt.sessionLink?.objectLearnsAt ?? 0) > now) continue;
+      attempt.overMs = Math.min(attempt.overMs, now + this.#graceMs);
+    }
   }
 
   /** Takes note of connections that are over by now. */

@@ -8,7 +8,7 @@ import type { World } from "../../sim/world/world.ts";
 import type { AttemptOptions } from "./attempt.ts";
 import type { Device } from "./device.ts";
 import type { History } from "./history.ts";
-import { DEAD_MS, type Fault, WORKERS } from "./plan.ts";
+import { type Fault, WORKERS } from "./plan.ts";
 
 /** These leave the broker alone; what becomes of connections whose Worker dies is known of each. */
 const PEACEFUL: readonly Fault[] = ["alarm", "slow", "deaf", "storm", "kill", "lag", "calls"];
@@ -49,6 +49,7 @@ export function inflict(fault: Fault, host: FaultHost): void {
     case "crashSession":
       if (random.chance(0.3)) awaitUnsaved(session, host);
       device.endings.blurred();
+      discover(session);
       return crash(session, random);
     case "evictShard":
       return shard.evict();
@@ -62,6 +63,7 @@ export function inflict(fault: Fault, host: FaultHost): void {
       return failWrites(shard, host);
     case "failSession":
       device.endings.blurred();
+      discover(session);
       failWrites(session, host);
       return device.endings.blurred();
     case "hideShard":
@@ -121,13 +123,21 @@ function crash(node: ShardNode | SessionNode, random: Random): void {
   node.crash({ loseUnsaved: random.chance(0.5), loseSent: random.chance(0.5) });
 }
 
-/** The link dies without a close. A session object must not count a client as gone whose connection does not know of it. */
+/**
+ * The Workers of an object's dead links learn that they are. A session object counts a client as gone whose connection
+ * does not come back after a restart, and one that knows of neither would come back too late.
+ */
+function discover(node: ShardNode | SessionNode): void {
+  for (const link of node.sockets) if (link.up.dead) link.die({ worker: 0 });
+}
+
+/** The link dies without a close. No session object may count a client as gone whose connection does not know of it. */
 function die(link: Link, { random, dead }: FaultHost): void {
   dead.push(link);
-  const worker = random.below(DEAD_MS);
-  if (link.name === "session") link.die({ worker, object: worker + random.below(DEAD_MS - worker) });
-  else if (random.chance(0.3)) link.die();
-  else link.die({ worker, ...(random.chance(0.5) && { object: random.below(20_000) }) });
+  const worker = random.below(5_000);
+  const object = link.name === "session" ? worker + random.below(5_000) : random.below(20_000);
+  if (random.chance(0.3)) link.die();
+  else link.die({ worker, ...(random.chance(0.5) && { object }) });
 }
 
 /** The next calls of session objects fail, before or after they were carried out, or take their time. */
@@ -155,6 +165,7 @@ function deploy(host: FaultHost): void {
   for (const node of [...world.shards, ...world.sessions.values()]) {
     host.disturb();
     for (const device of devices) if (world.session(device.id) === node) device.endings.blurred();
+    if (!world.shards.includes(node as ShardNode)) discover(node);
     node.deploy(versions);
     host.advance(random.of([0, 0, 1, 50, 500]));
   }
@@ -169,8 +180,16 @@ function storm(device: Device, host: FaultHost): void {
   }
 }
 
-function kill(worker: string, { world, history, devices }: FaultHost): void {
-  history.note(`!kill ${worker}`);
+function kill(worker: string, { world, history, devices, dead, random }: FaultHost): void {
+  const silent = random.chance(0.3);
+  history.note(`!kill ${worker}`, silent ? "without a close" : "");
+  for (const { driver } of silent ? world.clients : []) {
+    if (driver.worker !== worker || driver.done) continue;
+    for (const link of driver.links.values()) {
+      link.die();
+      dead.push(link);
+    }
+  }
   for (const device of devices) device.killed(worker);
   world.killWorker(worker);
 }

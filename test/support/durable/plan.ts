@@ -69,8 +69,6 @@ export interface Plan {
   readonly payloadBytes: number;
 }
 
-/** How long the ends of a dead session link go without knowing. */
-export const DEAD_MS = 5_000;
 export const WORKERS = ["w1", "w2"] as const;
 /** Session Expiry Interval for ever [MQTT §3.1.2.11.2]. */
 export const FOR_EVER = 0xffff_ffff;
