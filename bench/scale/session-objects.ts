@@ -66,7 +66,13 @@ class SessionSubject {
 
   constructor(sql: NodeSql) {
     this.sql = sql;
-    this.session = new Session({ linkVersions: records.LINK_VERSIONS }, new SessionStore(sql), [], () => undefined, this.now);
+    this.session = new Session(
+      { linkVersions: records.LINK_VERSIONS },
+      new SessionStore(sql),
+      [],
+      () => undefined,
+      this.now,
+    );
     this.#do(this.session.start(this.now));
   }
 

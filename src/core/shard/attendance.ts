@@ -260,6 +260,8 @@ export class Attendance implements Fence {
   /** Everything that this shard would have to be told if it forgot, as a hello; undefined when that is too much. */
   remember(head: number, bytesMax: number): Uint8Array | undefined {
     if (this.subscriptions.size * SUBSCRIPTION_BYTES_MIN > bytesMax) return undefined;
+    // A hello does not have what waits; the connection brings it again.
+    if (this.held.length > 0) return undefined;
     const to = new ByteWriter();
     writeHello(to, {
       versionMin: LINK_VERSIONS.min,

@@ -312,8 +312,10 @@ export class Shard {
         return;
       case records.Kind.Subscribe:
       case records.Kind.Unsubscribe:
-        if (from.mustHold(record)) from.held.push(record);
-        else this.#change(from, record, now);
+        if (from.mustHold(record)) {
+          from.held.push(record);
+          this.#touch(from, now);
+        } else this.#change(from, record, now);
         return;
       case records.Kind.Drained:
         from.outlet!.drained();

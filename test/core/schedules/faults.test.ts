@@ -153,6 +153,36 @@ describe("a subscription on other terms", () => {
   });
 });
 
+test("links: a change of subscriptions that waits for deliveries outlasts the sleep of its shard", () => {
+  for (const properties of [{ receiveMaximum: 1 }, { receiveMaximum: 1, sessionExpiryInterval: 1_000 }]) {
+    const world = new World({ shards: 1 });
+    const client = world.connected("client", { properties });
+    client.acknowledges = false;
+    client.subscribe("a", 1);
+    world.settle();
+    for (const payload of ["1", "2", "3"]) client.publish("a", payload, { qos: 1 });
+    world.settle();
+    const packetId = client.subscribe("a", 0);
+    world.advance(7_000);
+    const shard = world.shards[0]!;
+    expect([client.payloads, client.all("suback").length, shard.sleeps]).toEqual([["1"], 1, true]);
+    shard.evict();
+    client.acknowledges = true;
+    client.puback(client.last("publish")!.messageId!);
+    world.advance(2_000);
+    // Before 10 s have passed, so it is not given up.
+    expect(client.last("suback")).toMatchObject({ messageId: packetId, granted: [0] });
+    expect(client.payloads).toEqual(["1", "2", "3"]);
+    client.unsubscribe("a");
+    world.settle();
+    shard.crash();
+    world.advance(1_000);
+    client.publish("a", "4");
+    world.advance(1_000);
+    expect(client.payloads).toEqual(["1", "2", "3"]);
+  }
+});
+
 describe("wills come last", () => {
   const will = { topic: "t/will", payload: Buffer.from("will"), qos: 1 as const, retain: false };
 
