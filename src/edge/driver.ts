@@ -171,7 +171,7 @@ export class Driver {
     const current = socket;
     socket.addEventListener("message", (event) => {
       if (this.#links.get(name) !== current) return;
-      if (typeof event.data === "string") this.#connection.linkPong(name);
+      if (typeof event.data === "string") this.#connection.linkPong(name, Date.now());
       else this.#perform(this.#connection.linkFrame(name, new Uint8Array(event.data as ArrayBuffer), Date.now()));
     });
     socket.addEventListener("close", () => this.#linkGone(name, current));

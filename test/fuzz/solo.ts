@@ -224,7 +224,7 @@ class Solo {
         if (!this.#open.has(effect.link)) throw new Find(`a frame for link ${effect.link}, which is not open`);
         return this.#objects.frame(effect.link, effect.frame, this.#now);
       case "pingLink":
-        return this.#connection.linkPong(effect.link);
+        return this.#connection.linkPong(effect.link, this.#now);
       case "closeLink":
         this.#open.delete(effect.link);
         this.#attempts.set(effect.link, (this.#attempts.get(effect.link) ?? 0) + 1);

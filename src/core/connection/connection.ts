@@ -222,9 +222,9 @@ export class Connection {
     return this.#settle(now);
   }
 
-  linkPong(name: LinkName): void {
+  linkPong(name: LinkName, now: number): void {
     const life = name === "session" ? this.#session.life : this.#shards?.get(name)?.life;
-    life?.pong();
+    life?.heard(now);
   }
 
   // Input from the clock.

@@ -17,6 +17,10 @@ export const GIVE_UP_MS = 30_000;
 const ATTACH_MS = 10_000;
 /** The ping proves to both ends that the other one is there, and wakes nobody. */
 const PING_MS = 240_000;
+/** An object that leaves a frame unanswered for so long is pinged at once. */
+const SILENCE_MS = 10_000;
+/** The platform answers a ping by itself, however busy the object is: without an answer the link is dead. */
+const PONG_MS = 20_000;
 
 const DELAY_FIRST_MS = 50;
 const DELAY_MAX_MS = 2_000;
@@ -82,8 +86,16 @@ export class LinkLife {
     this.#until = now + PING_MS;
   }
 
-  pong(): void {
+  /** A frame went out that the object answers. */
+  asked(now: number): void {
+    if (this.#phase === "attached" && !this.#awaitingPong) this.#until = Math.min(this.#until!, now + SILENCE_MS);
+  }
+
+  /** The object answered it, or the platform a ping: the other end is there. */
+  heard(now: number): void {
+    if (this.#phase !== "attached") return;
     this.#awaitingPong = false;
+    this.#until = now + PING_MS;
   }
 
   /** The link broke and is wanted again. Returns false when it is time to give up. */
@@ -119,7 +131,7 @@ export class LinkLife {
       case "attached":
         if (this.#awaitingPong) return this.#giveUpSocket();
         this.#awaitingPong = true;
-        this.#until = now + PING_MS;
+        this.#until = now + PONG_MS;
         this.#effects.push({ type: "pingLink", link: this.#name });
         return false;
       case "opening":

@@ -108,11 +108,14 @@ export class SessionLink {
     }
     const keeping = { request: ++this.#requests, put, remove, shards: more, goOn };
     this.#keeping.set(keeping.request, keeping);
-    if (this.life.usable) this.#send((to) => records.writeKeep(to, keeping));
+    if (!this.life.usable) return;
+    this.#send((to) => records.writeKeep(to, keeping));
+    this.life.asked(now);
   }
 
   /** The object has kept it. */
   kept(request: number, now: number): void {
+    this.life.heard(now);
     const keeping = this.#keeping.get(request);
     if (!keeping) return;
     this.#keeping.delete(request);

@@ -119,6 +119,7 @@ export class ShardLinks {
     switch (record.kind) {
       case records.Kind.Taken:
         link.batch.taken(now);
+        link.life.heard(now);
         return true;
       case records.Kind.Echo:
         if (!this.#leaving) records.writeEchoed(link.batch.records);
@@ -235,7 +236,9 @@ export class ShardLinks {
     if (this.#drainAt !== undefined && now >= this.#drainAt) this.#drain(now);
     for (const { life, batch, shard } of this.#links.values()) {
       const frame = life.usable ? batch.due(now) : undefined;
-      if (frame) this.#host.effects.push({ type: "sendLink", link: shard, frame });
+      if (!frame) continue;
+      life.asked(now);
+      this.#host.effects.push({ type: "sendLink", link: shard, frame });
     }
   }
 

@@ -262,3 +262,29 @@ describe("takeover", () => {
     expect(next.payloads).toEqual([]);
   });
 });
+
+test("links: one that is dead without a close is found out by what is not answered, not by the next ping", () => {
+  const all = pair();
+  const { world, publisher } = all;
+  world.link(publisher, 0).die();
+  publishMany(publisher, 0, 3);
+  world.advance(29_000);
+  expect(publisher.acknowledged).toEqual([]);
+  world.advance(4_000);
+  expectAll(all, 3);
+});
+
+test("links: a shard that is busy for long is not taken for a dead link", () => {
+  const all = pair();
+  const { world, publisher } = all;
+  const link = world.link(publisher, 0);
+  // Its answers take their time; the platform's, to pings, do not.
+  world.shards[0]!.unsavedMs = 100_000;
+  publishMany(publisher, 0, 3);
+  world.advance(90_000);
+  expect(publisher.acknowledged).toEqual([]);
+  expect(world.link(publisher, 0)).toBe(link);
+  world.shards[0]!.unsavedMs = 0;
+  world.advance(5_000);
+  expectAll(all, 3);
+});

@@ -97,7 +97,7 @@ export class Driver implements Party {
   }
 
   pong(link: Link): void {
-    if (this.links.get(link.name) === link) this.connection.linkPong(link.name);
+    if (this.links.get(link.name) === link) this.connection.linkPong(link.name, this.#world.now);
     this.#arm();
   }
 
