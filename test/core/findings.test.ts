@@ -424,3 +424,69 @@ describe("SUBSCRIBE again with other options while deliveries wait", () => {
     expect(subscriber.payloads.filter((payload) => payload === "own")).toHaveLength(1);
   });
 });
+
+describe("a session in two share groups that handed it the same message", () => {
+  /** It has it at QoS 1 from one and at QoS 2 from the other, and for itself; its shard restarts, knowing only the latter. */
+  function restarted(restart: (world: World, member: Client) => Client): {
+    world: World;
+    member: Client;
+    other: Client;
+  } {
+    const world = new World({ shards: 1 });
+    const options = { clean: false, properties: { sessionExpiryInterval: 3600 } };
+    const member = world.connected("member", options);
+    member.acknowledges = false;
+    member.subscribe("$share/one/t", 1);
+    member.subscribe("$share/two/t", 2);
+    member.subscribe("t", 1);
+    world.settle();
+    world.advance(5_000);
+    world.connected("publisher").publish("t", "m", { qos: 2 });
+    world.settle();
+    expect(member.payloads).toEqual(["m", "m", "m"]);
+    const again = restart(world, member);
+    // Whoever comes has what a member that goes was handed at QoS 1.
+    const other = world.connected("other");
+    other.subscribe("$share/two/t", 2);
+    world.settle();
+    again.cut();
+    world.advance(5_000);
+    return { world, member: again, other };
+  }
+
+  test.each<[string, (world: World, member: Client) => Client]>([
+    [
+      "its shard restarts",
+      (world, member) => {
+        world.shards[0]!.crash();
+        world.advance(1_000);
+        return member;
+      },
+    ],
+    [
+      "its shard restarts, and then it comes again",
+      (world, member) => {
+        member.driver.kill();
+        world.shards[0]!.crash();
+        world.advance(1_000);
+        const again = world.client("member");
+        again.acknowledges = false;
+        again.connect({ clean: false, properties: { sessionExpiryInterval: 3600 } });
+        world.advance(1_000);
+        return again;
+      },
+    ],
+    [
+      "its shard restarts, and it stays away",
+      (world, member) => {
+        member.driver.kill();
+        world.shards[0]!.crash();
+        world.advance(60_000);
+        return member;
+      },
+    ],
+  ])("has it once from each when %s [MQTT-4.8.2-4]", (_when, restart) => {
+    const { other } = restarted(restart);
+    expect(other.payloads).toEqual([]);
+  });
+});

@@ -140,13 +140,19 @@ export class ShareGroups {
     const filters = new Map(hello.subscriptions.map(({ number, filter }) => [number, filter]));
     const unclaimed = this.#unclaimed.get(attendance.session) ?? [];
     const inflight = [...attendance.inflight.values()];
+    const claimed = new Set<Shared>();
     // What is known to be shared first: a session may have a message of its own, and as a member.
     for (const delivery of [...inflight.filter(({ shared }) => shared), ...inflight.filter(({ shared }) => !shared)]) {
-      const { packetId, offset, source, shared } = delivery;
+      const { packetId, offset, source, qos, shared } = delivery;
       const known = previous?.shared.get(packetId);
-      let group = known?.offset === offset ? known.group : undefined;
-      if (shared || source === 0) group ??= unclaimed.find((out) => out.offset === offset)?.group;
-      if (shared) group ??= this.#groups.get(filters.get(source) ?? "");
+      // Several groups may have handed it the same message: while the subscription is there its number says which.
+      let group = shared ? this.#groups.get(filters.get(source) ?? "") : undefined;
+      if (known?.offset === offset) group ??= known.group;
+      const out = unclaimed.find((one) => {
+        return isOut(one, offset, qos) && !claimed.has(one) && (group === undefined || one.group === group);
+      });
+      if (shared || source === 0) group ??= out?.group;
+      if (out && out.group === group) claimed.add(out);
       if (group) this.#claim(attendance, packetId, group, offset);
       else if (shared) attendance.unshare(packetId);
     }
@@ -156,9 +162,9 @@ export class ShareGroups {
   /** A stored session is there again, with what was in flight to it. */
   loaded(attendance: Attendance): void {
     const unclaimed = this.#unclaimed.get(attendance.session) ?? [];
-    for (const { packetId, offset, shared } of attendance.inflight.values()) {
+    for (const { packetId, offset, qos, shared } of attendance.inflight.values()) {
       if (!shared) continue;
-      const at = unclaimed.findIndex((out) => out.offset === offset);
+      const at = unclaimed.findIndex((out) => isOut(out, offset, qos));
       const out = unclaimed.splice(at, at < 0 ? 0 : 1)[0];
       if (out) attendance.shared.set(packetId, out);
       else attendance.unshare(packetId);
@@ -333,6 +339,11 @@ export class ShareGroups {
     group.giveBack(offset);
     this.owed.add(group);
   }
+}
+
+/** It is that delivery: several groups may have handed a session the same message, and not all of them are stored yet. */
+function isOut({ group, offset: its }: Shared, offset: number, qos: 0 | 1 | 2): boolean {
+  return its === offset && group.out.get(offset)?.qos === qos;
 }
 
 /**
