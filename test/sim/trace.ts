@@ -95,6 +95,10 @@ function lineOf({ at: ms, ...event }: HistoryEvent): Line[] {
     const text = `${event.topic} retains ${event.payload === "" ? "nothing" : `"${event.payload}"`}`;
     return [{ ms, from: undefined, to: undefined, text }];
   }
+  if (event.type === "dropped") {
+    const text = `${event.object} reports ${event.messages} messages lost: ${event.why}`;
+    return [{ ms, from: undefined, to: undefined, text }];
+  }
   const { client, connection, type, ...rest } = event;
   const text = [type, ...Object.entries(rest).map(([name, value]) => words(name, value)), `(${connection})`];
   return [{ ms, from: client, to: client, text: text.filter((word) => word !== "").join(" ") }];

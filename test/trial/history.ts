@@ -107,6 +107,8 @@ export type HistoryEvent = { readonly at: number } & (
       readonly forgets: boolean;
       readonly client?: string;
     }
+  /** The broker reports that so many messages, each counted for every session, were lost to a limit. */
+  | { readonly type: "dropped"; readonly object: string; readonly why: string; readonly messages: number }
   /** The retained message that a topic has at the end; an empty payload stands for none. */
   | { readonly type: "kept"; readonly topic: string; readonly payload: string }
 );

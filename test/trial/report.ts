@@ -1,12 +1,13 @@
 /** What a round was, in numbers, and what the history has to say about a violation. */
 import type { HistoryEvent } from "./history.ts";
 import type { Violation } from "./judge/verdict.ts";
+import { sharedFilter } from "./matches.ts";
 import type { Outcome } from "./trial.ts";
 
 /** Lines of an excerpt: enough for the life of one message. */
 const EXCERPT_LINES = 60;
 
-export function summary({ events, violations, stuck, settledMs, failedTurns }: Outcome): string {
+export function summary({ events, violations, stuck, offences, settledMs, failedTurns }: Outcome): string {
   const counts = new Counts();
   for (const event of events) count(counts, event);
   return [
@@ -14,6 +15,7 @@ export function summary({ events, violations, stuck, settledMs, failedTurns }: O
     `acked      ${counts.line("acked")}`,
     `delivered  ${counts.line("delivered")}`,
     `connected  ${counts.line("connected")}`,
+    `offences   ${offences}, told as they should be`,
     `faults     ${counts.line("fault")}; turns of objects that failed: ${failedTurns}`,
     `settled    ${(settledMs / 1000).toFixed(1)} s after the last fault`,
     ...stuck.slice(0, 20).map((what) => `stuck      ${what}`),
@@ -92,12 +94,12 @@ export function explanation({ events, violations, log }: Outcome): string {
 function excerpt(events: readonly HistoryEvent[], violation: Violation): string {
   const { payload, client, index: seen } = violation;
   const about = new Set<number>();
-  const actors = new Set([client]);
+  const actors = new Set(sharedFilter(client) === undefined ? [client] : membersOf(events, client));
   const underway = new Map<string, number>();
   let others = 0;
   for (const [index, event] of events.entries()) {
     if (payload === undefined || index > seen) break;
-    if (event.type === "fault" || event.type === "kept") continue;
+    if (event.type === "fault" || event.type === "kept" || event.type === "dropped") continue;
     const sends = event.type === "connect" ? event.will?.payload : event.type === "publish" ? event.payload : undefined;
     if (sends === payload) actors.add(event.client);
     const isIt = sends === payload || (event.type === "received" && event.payload === payload);
@@ -114,7 +116,7 @@ function excerpt(events: readonly HistoryEvent[], violation: Violation): string 
   about.add(seen);
   for (const [index, event] of events.entries()) {
     if (index > seen) break;
-    if (event.type === "kept" || !actors.has(event.client ?? "")) {
+    if (event.type === "kept" || event.type === "dropped" || !actors.has(event.client ?? "")) {
       // Whatever happened to shards may have to do with it; what happened to others' sessions has not.
       if (event.type === "fault" && index > first && isNear(event.object, actors)) about.add(index);
       continue;
@@ -127,6 +129,13 @@ function excerpt(events: readonly HistoryEvent[], violation: Violation): string 
   if (lines.length <= EXCERPT_LINES) return lines.join("\n");
   const half = EXCERPT_LINES / 2;
   return [...lines.slice(0, half), `  … ${lines.length - 2 * half} more …`, ...lines.slice(-half)].join("\n");
+}
+
+/** Everybody who asked for a shared subscription. */
+function membersOf(events: readonly HistoryEvent[], group: string): string[] {
+  return events.flatMap((event) => {
+    return event.type === "subscribe" && event.filters.some(({ filter }) => filter === group) ? [event.client] : [];
+  });
 }
 
 /** Where a client connected for the last but so many times. */

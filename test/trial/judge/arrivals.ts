@@ -7,6 +7,7 @@ import type { ClientEvent } from "../history.ts";
 import type { Connection } from "./connection.ts";
 import { flow, type Message } from "./message.ts";
 import type { Retained } from "./retained.ts";
+import { fits, type Way } from "./membership.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Moment, Verdict } from "./verdict.ts";
 import type { Weather } from "./weather.ts";
@@ -22,14 +23,21 @@ export interface Came {
   /** Its place among all that came to the session. */
   readonly order: number;
   readonly at: Moment;
-  /** When PUBACK or PUBCOMP was sent. */
+  /** When PUBACK, PUBCOMP or a PUBREC that refuses was sent. */
   answeredMs: number | undefined;
   /** The client would not have it, and does not remember it. */
   refused: boolean;
+  /** Which of the session's subscriptions it may be for. */
+  way: Way;
+}
+
+interface Problem {
+  readonly rule: "uninvited" | "terms";
+  readonly what: string;
 }
 
 /** What a client has said is with its shard when so much time has passed, unless something is broken. */
-const TOLD_MS = 1_000;
+export const TOLD_MS = 1_000;
 
 export class Arrivals {
   count = 0;
@@ -57,7 +65,17 @@ export class Arrivals {
     return this.#copies.get(message) ?? [];
   }
 
-  /** The newest message of a flow that came. */
+  /** Copies that may have come for other than shared subscriptions. */
+  own(message: Message): readonly Came[] {
+    return this.copies(message).filter(({ way }) => way.own);
+  }
+
+  /** Everything that came at least once. */
+  get messages(): Iterable<Message> {
+    return this.#copies.keys();
+  }
+
+  /** The newest message of a flow that came, for other than shared subscriptions. */
   newest(message: Message): Message | undefined {
     return this.#newest.get(flow(message));
   }
@@ -66,25 +84,25 @@ export class Arrivals {
     this.count += 1;
     const { packet, message } = came;
     if (!message) return;
-    const problem = this.#checkTerms(came, message);
+    const problem = this.#findWay(came, message);
     if (problem) {
       this.#verdict.find(problem.rule, this.#client, `${said(packet)} ${problem.what}`, packet.payload);
       if (problem.rule === "uninvited") return;
     }
     this.#checkExpiry(came, message);
-    if (packet.retain) this.#checkReplaced(message);
+    const isShared = came.way.groups.length > 0;
+    if (packet.retain && !isShared) this.#checkReplaced(message);
+    const isFirst = this.own(message).length === 0;
     const copies = this.#copies.get(message);
-    if (copies) {
-      copies.push(came);
-      return;
-    }
-    this.#copies.set(message, [came]);
-    if (!packet.retain) this.#checkOrder(packet, message);
+    if (copies) copies.push(came);
+    else this.#copies.set(message, [came]);
+    if (isFirst && !isShared && !packet.retain) this.#checkOrder(packet, message);
   }
 
   /** When everything is over it is known of each message whether it was handed over once. */
   end(): void {
-    for (const [message, copies] of this.#copies) {
+    for (const [message, all] of this.#copies) {
+      const copies = all.filter(({ way }) => way.groups.length === 0);
       for (let last = 1; last < copies.length; last++) {
         if (this.#cameOnce(copies.slice(0, last + 1), message)) continue;
         const { packet, at } = copies[last]!;
@@ -94,10 +112,27 @@ export class Arrivals {
     }
   }
 
-  #checkTerms(
-    { packet, connection }: Came,
-    message: Message,
-  ): { readonly rule: "uninvited" | "terms"; readonly what: string } | undefined {
+  /**
+   * What comes once for the session's own subscriptions comes once more for each group that it is in, and identifiers may
+   * tell which is which. What is sent again is for what it was for.
+   */
+  #findWay(came: Came, message: Message): Problem | undefined {
+    const { packet } = came;
+    const own = this.#checkTerms(came, message);
+    const shared = this.#subscriptions.shared(packet.topic);
+    if (shared.length === 0) return own;
+    const before = this.copies(message).findLast((copy) => copy.packet.packetId === packet.packetId);
+    if (packet.dup && before) {
+      came.way = before.way;
+      return undefined;
+    }
+    const fitting = shared.filter(([, asks]) => fits(asks, came, message)).map(([filter]) => filter);
+    if (fitting.length === 0) return own;
+    came.way = { own: own === undefined, groups: fitting };
+    return undefined;
+  }
+
+  #checkTerms({ packet, connection }: Came, message: Message): Problem | undefined {
     const { topic, qos, retain, dup, identifiers = [] } = packet;
     const may = this.#subscriptions.may(message);
     const retained = message.retain && retain ? this.#subscriptions.mayRetained(message) : [];
@@ -109,7 +144,7 @@ export class Arrivals {
         what: asked ? "matches no subscription that was there" : "matches no subscription",
       };
     }
-    const wrong = (what: string): { rule: "terms"; what: string } => ({ rule: "terms", what });
+    const wrong = (what: string): Problem => ({ rule: "terms", what });
     if (retain && retained.length === 0 && !may.some(({ retainAsPublished }) => retainAsPublished)) {
       return wrong("has RETAIN, which nobody asked for");
     }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { matches } from "../matches.ts";
 import { check, owed } from "./checker.ts";
-import { NEVER, type Happening, type HistoryEvent, type Qos, type Will } from "../history.ts";
+import { type Filter, NEVER, type Happening, type HistoryEvent, type Qos, type Will } from "../history.ts";
 
 /** Writes a history by hand, one millisecond an event unless told otherwise. */
 class Story {
@@ -37,8 +37,8 @@ class Story {
     return this.tell(client, { type: "closed", by: "client" });
   }
 
-  subscribed(client: string, filter: string, qos: Qos = 2): this {
-    this.tell(client, { type: "subscribe", packetId: 1, filters: [{ filter, qos }] });
+  subscribed(client: string, filter: string, qos: Qos = 2, options: Partial<Filter> = {}): this {
+    this.tell(client, { type: "subscribe", packetId: 1, filters: [{ filter, qos, ...options }] });
     return this.tell(client, { type: "subscribed", packetId: 1, granted: [qos] });
   }
 
@@ -68,10 +68,18 @@ class Story {
   received(
     client: string,
     payload: string,
-    publish: Partial<{ topic: string; qos: Qos; retain: boolean; dup: boolean; id: number }> = {},
+    publish: Partial<{
+      topic: string;
+      qos: Qos;
+      retain: boolean;
+      dup: boolean;
+      id: number;
+      identifiers: number[];
+    }> = {},
   ): this {
-    const { topic = "t", qos = 2, retain = false, dup = false, id = 7 } = publish;
-    return this.tell(client, { type: "received", topic, payload, qos, retain, dup, packetId: qos === 0 ? 0 : id });
+    const { topic = "t", qos = 2, retain = false, dup = false, id = 7, ...more } = publish;
+    const packetId = qos === 0 ? 0 : id;
+    return this.tell(client, { type: "received", topic, payload, qos, retain, dup, packetId, ...more });
   }
 
   /** It comes, and everything is said about it. */
@@ -85,6 +93,16 @@ class Story {
 
   answered(client: string, by: "puback" | "pubrec" | "pubcomp", id = 7): this {
     return this.tell(client, { type: "answered", packetId: id, by });
+  }
+
+  refused(client: string, by: "puback" | "pubrec", id = 7): this {
+    return this.tell(client, { type: "answered", packetId: id, by, reason: 0x97 });
+  }
+
+  /** Leaves the group or gives up another filter. */
+  unsubscribed(client: string, filter: string): this {
+    this.tell(client, { type: "unsubscribe", packetId: 2, filters: [filter] });
+    return this.tell(client, { type: "unsubscribed", packetId: 2, granted: [0] });
   }
 
   released(client: string, id = 7): this {
@@ -112,6 +130,8 @@ function pair(qos: Qos = 2): Story {
 function rules({ events }: Story): string[] {
   return check(events).map(({ rule }) => rule);
 }
+
+const REFUSED = { type: "acknowledged", packetId: 1, by: "puback", reason: 0x97 };
 
 const will = (payload: string, delaySeconds = 0): Will => ({ topic: "w", payload, qos: 2, delaySeconds });
 
@@ -169,6 +189,27 @@ describe("lost", () => {
     expect(rules(clean)).toEqual(["lost"]);
     const end = new Story().connected("p", false).connected("s", false, { cleanStart: true, expirySeconds: 0 });
     expect(rules(end.subscribed("s", "t").published("m").delivered("s", "m").published("n").closed("s"))).toEqual([]);
+  });
+});
+
+describe("limits", () => {
+  const reports = (story: Story, messages: number): Story => {
+    story.events.push({ at: 0, type: "dropped", object: "shard 0", why: "queue limit", messages });
+    return story;
+  };
+
+  test("as many messages may be lost as are reported, and no more", () => {
+    expect(rules(reports(pair().published("m"), 1))).toEqual([]);
+    expect(rules(reports(pair().published("m").published("n"), 1))).toEqual(["lost"]);
+    expect(owed(reports(pair().published("m"), 1).events)).toEqual([]);
+  });
+
+  test("what was refused never comes, unless it was sent before", () => {
+    const refused = (): Story => pair(1).sends("m", { qos: 1 }).tell("p", REFUSED);
+    expect(rules(refused())).toEqual([]);
+    expect(rules(refused().delivered("s", "m", { qos: 1 }))).toEqual(["unsent"]);
+    const again = pair(1).sends("m", { qos: 1 }).closed("p").connected("p", true).sends("m", { qos: 1, dup: true });
+    expect(rules(again.tell("p", REFUSED).delivered("s", "m", { qos: 1 }))).toEqual([]);
   });
 });
 
@@ -336,6 +377,17 @@ describe("wills", () => {
     expect(rules(doubtful.delivered("s", "a", { topic: "w" }))).toEqual([]);
   });
 
+  test("in doubt where the session may have been resumed, and timed from DISCONNECT if its end was not heard", () => {
+    const ended = (): Story =>
+      witness()
+        .connected("c", false, { will: will("a", 10) })
+        .tell("c", { type: "disconnect", reason: 4 });
+    const unanswered = ended().closed("c").connect("c").closed("c");
+    expect(rules(unanswered.connected("c", false, { cleanStart: true }))).toEqual([]);
+    const unheard = ended().later(30_000).delivered("s", "a", { topic: "w" });
+    expect(rules(unheard.connected("c", true))).toEqual([]);
+  });
+
   test("none when its session is resumed within the delay, one when it is later or ended", () => {
     const ended = (): Story =>
       witness()
@@ -417,5 +469,166 @@ describe("packets", () => {
     expect(rules(pair().sends("m").tell("p", { type: "acknowledged", packetId: 1, by: "pubcomp", reason: 0 }))).toEqual(
       ["answer"],
     );
+  });
+});
+
+describe("share groups", () => {
+  const GROUP = "$share/g/t";
+  /** `p` publishes, `a` and `b` are a group whose sessions go on. */
+  const group = (qos: Qos = 2, options: Partial<Filter> = {}): Story =>
+    new Story()
+      .connected("p", false)
+      .connected("a", false)
+      .subscribed("a", GROUP, qos, options)
+      .connected("b", false)
+      .subscribed("b", GROUP, qos, options);
+
+  test("somebody has an acknowledged message, whoever", () => {
+    for (const qos of [1, 2] as const) {
+      const story = group().published("m", { qos });
+      expect(rules(story)).toEqual(["lost"]);
+      expect(owed(story.events)).toHaveLength(1);
+      expect(rules(story.delivered("b", "m", { qos }))).toEqual([]);
+    }
+    expect(rules(group().sends("m"))).toEqual([]);
+    expect(rules(group().published("m", { qos: 0 }))).toEqual([]);
+  });
+
+  test("unless nobody was there all the time, or is there", () => {
+    const early = new Story().connected("p", false).published("m").connected("a", false).subscribed("a", GROUP);
+    expect(rules(early)).toEqual([]);
+    expect(rules(group().published("m").unsubscribed("a", GROUP).unsubscribed("b", GROUP))).toEqual([]);
+    expect(rules(group().published("m").closed("a").closed("b"))).toEqual([]);
+    expect(rules(group().published("m").closed("a"))).toEqual(["lost"]);
+    expect(rules(group().published("m").unsubscribed("a", GROUP))).toEqual(["lost"]);
+  });
+
+  test("unless it ended with a session at QoS 2, or was lost at QoS 0", () => {
+    const ends = (qos: Qos): Story =>
+      group(qos).published("m", { qos }).closed("b").connected("b", false, { cleanStart: true });
+    expect(rules(ends(2))).toEqual([]);
+    expect(rules(ends(1))).toEqual(["lost"]);
+    const before = group().closed("b").connected("b", false, { cleanStart: true }).subscribed("b", GROUP);
+    expect(rules(before.published("m"))).toEqual(["lost"]);
+    expect(rules(group().connected("c", false).subscribed("c", GROUP, 0).published("m"))).toEqual([]);
+  });
+
+  test("a will is for somebody too", () => {
+    const story = group()
+      .connected("c", false, { will: { ...will("w"), topic: "t" } })
+      .closed("c");
+    expect(rules(story)).toEqual(["will lost"]);
+    expect(rules(story.delivered("a", "w"))).toEqual([]);
+    expect(rules(story.delivered("b", "w"))).toEqual(["repeated"]);
+  });
+
+  test("nobody has what another has", () => {
+    for (const qos of [0, 1, 2] as const) {
+      const story = group().published("m", { qos }).delivered("a", "m", { qos });
+      expect(rules(story)).toEqual([]);
+      expect(rules(story.delivered("b", "m", { qos }))).toEqual(["repeated"]);
+    }
+  });
+
+  test("unless it went with the message unacknowledged at QoS 1", () => {
+    const left = (qos: Qos): Story =>
+      group().published("m", { qos }).received("a", "m", { qos }).closed("a").delivered("b", "m", { qos });
+    expect(rules(left(1))).toEqual([]);
+    expect(rules(left(2))).toEqual(["repeated"]);
+    const answered = group().published("m", { qos: 1 }).delivered("a", "m", { qos: 1 });
+    answered.later(5_000).closed("a").delivered("b", "m", { qos: 1 });
+    expect(rules(answered)).toEqual(["repeated"]);
+    const stays = group().published("m", { qos: 1 }).received("a", "m", { qos: 1 });
+    expect(rules(stays.later(60_000).delivered("b", "m", { qos: 1 }))).toEqual(["repeated"]);
+    const had = group().published("m", { qos: 1 }).delivered("b", "m", { qos: 1 }).received("a", "m", { qos: 1 });
+    expect(rules(had.closed("a").later(9_000).delivered("b", "m", { qos: 1, id: 8 }))).toEqual(["repeated"]);
+  });
+
+  test("unless the broker has forgotten it, at QoS 1; at QoS 2 it must not", () => {
+    const crashed = (qos: Qos): Story =>
+      group().published("m", { qos }).delivered("a", "m", { qos }).fault(false).delivered("b", "m", { qos });
+    expect(rules(crashed(1))).toEqual([]);
+    expect(rules(crashed(2))).toEqual(["repeated"]);
+  });
+
+  test("what a member refuses is over, or comes again if the broker was not told", () => {
+    const refused = group().published("m").received("a", "m").refused("a", "pubrec");
+    expect(rules(refused)).toEqual([]);
+    expect(rules(refused.closed("a").connected("a", true).delivered("a", "m", { dup: true }))).toEqual([]);
+    const known = group().published("m").received("a", "m").refused("a", "pubrec").later(5_000);
+    expect(rules(known.delivered("b", "m"))).toEqual(["repeated"]);
+    expect(rules(known.closed("a").delivered("b", "m"))).toEqual(["repeated"]);
+  });
+
+  test("a session has it once for itself and once as a member, and identifiers tell which is which", () => {
+    const both = (): Story => group(2, { identifier: 9 }).subscribed("a", "t", 2, { identifier: 1 }).published("m");
+    const own = { identifiers: [1] };
+    const shared = { identifiers: [9] };
+    expect(
+      rules(
+        both()
+          .delivered("a", "m", own)
+          .delivered("a", "m", { ...shared, id: 8 }),
+      ),
+    ).toEqual([]);
+    expect(rules(both().delivered("a", "m", own))).toEqual(["lost"]);
+    expect(rules(both().delivered("a", "m", shared))).toEqual(["lost"]);
+    expect(
+      rules(
+        both()
+          .delivered("a", "m", own)
+          .delivered("a", "m", { ...own, id: 8 }),
+      ),
+    ).toEqual(["lost", "repeated"].toSorted().toReversed());
+    const twice = both()
+      .delivered("a", "m", own)
+      .delivered("a", "m", { ...shared, id: 8 });
+    expect(rules(twice.delivered("b", "m", shared))).toEqual(["repeated"]);
+    expect(rules(both().received("a", "m", { identifiers: [1, 9] }))).toContain("terms");
+  });
+
+  test("where nothing tells, either will do", () => {
+    const both = (): Story => group().subscribed("a", "t").published("m");
+    expect(rules(both().delivered("a", "m"))).toEqual([]);
+    expect(rules(both().delivered("a", "m").delivered("b", "m"))).toEqual([]);
+    expect(rules(both().delivered("a", "m").delivered("a", "m", { id: 8 }))).toEqual([]);
+    expect(rules(both().delivered("b", "m"))).toEqual(["lost"]);
+  });
+
+  test("nothing comes to who is no member, or is none any more", () => {
+    const other = group().connected("c", false).subscribed("c", "$share/h/u");
+    expect(rules(other.published("m").delivered("c", "m"))).toEqual(["lost", "uninvited"].toReversed());
+    const parted = group().unsubscribed("b", GROUP).published("m").delivered("a", "m");
+    expect(rules(parted)).toEqual([]);
+    expect(rules(parted.delivered("b", "m"))).toEqual(["uninvited"]);
+  });
+
+  test("nothing that is retained comes because somebody subscribes, and RETAIN only who asks for it", () => {
+    const kept = (options: Partial<Filter> = {}): Story =>
+      new Story()
+        .connected("p", false)
+        .published("m", { retain: true })
+        .connected("a", false)
+        .subscribed("a", GROUP, 2, options);
+    expect(rules(kept())).toEqual([]);
+    expect(rules(kept().delivered("a", "m", { retain: true }))).toEqual(["uninvited"]);
+    expect(rules(kept({ retainAsPublished: true }).delivered("a", "m", { retain: true }))).toEqual(["uninvited"]);
+    const live = (options: Partial<Filter>): Story => group(2, options).published("m", { retain: true });
+    expect(rules(live({}).delivered("a", "m"))).toEqual([]);
+    expect(rules(live({}).delivered("a", "m", { retain: true }))).toContain("uninvited");
+    expect(rules(live({ retainAsPublished: true }).delivered("a", "m", { retain: true }))).toEqual([]);
+  });
+
+  test("QoS is the lower one", () => {
+    expect(rules(group(1).published("m").delivered("a", "m", { qos: 1 }))).toEqual([]);
+    expect(rules(group(1).published("m").received("a", "m", { qos: 0 }))).toContain("uninvited");
+    expect(rules(group(1).published("m").received("a", "m", { qos: 2 }))).toContain("uninvited");
+  });
+
+  test("order holds for each member while nobody goes", () => {
+    const two = (): Story => group().published("m").published("n");
+    expect(rules(two().delivered("a", "n").delivered("b", "m"))).toEqual([]);
+    expect(rules(two().delivered("a", "n").delivered("a", "m"))).toEqual(["order"]);
+    expect(rules(two().delivered("a", "n").closed("b").delivered("a", "m"))).toEqual([]);
   });
 });

@@ -6,8 +6,9 @@
  * |---|---|
  * | lost | an acknowledged QoS 1 or 2 message reaches every session that was subscribed before it was sent, still is, and is connected at the end; of a session that ended, what came later from the same publisher on the same topic proves that nothing before it is on its way |
  * | repeated | a QoS 2 delivery comes once per session, however often its publisher repeats itself, a QoS 0 message once at most; a QoS 1 one once if nothing went wrong; a retained one once per SUBSCRIBE |
+ * | lost, repeated in a share group | such a message reaches somebody, if a session that goes on was in the group all the time; no two members have it, unless one that went had not acknowledged it at QoS 1 |
  * | order | per publisher, topic and QoS, first deliveries come in the order of sending to whoever was subscribed before, and a will last; what is sent again keeps its order and comes before anything new |
- * | unsent | nothing comes that nobody sent, or on another topic |
+ * | unsent | nothing comes that nobody sent, or on another topic, or that the broker has refused to take |
  * | uninvited | nothing comes that no subscription of the session asks for, nothing that was over before it asked |
  * | terms | QoS, RETAIN, Subscription Identifiers and No Local are as the subscriptions have them that may be in force |
  * | expiry | Message Expiry Interval comes less the time that the message waited, and nothing comes after it |
@@ -19,19 +20,23 @@
  * | dup | set only, and always where that can be known, on what was sent before |
  * | answer | an acknowledgement answers something, and grants what was asked for |
  *
+ * A broker that reports messages lost to a limit may lose as many, counted for each session or share group.
+ *
  * What is in doubt is allowed: a publish that was never answered may have arrived or not, a subscription counts from
  * SUBACK and may count from SUBSCRIBE on, a QoS 0 retained message may be lost by a crash. A history that says when the
  * broker was through with a connection (`over`) leaves less in doubt than one that does not.
  */
-import { type ClientEvent, type HistoryEvent, NEVER } from "../history.ts";
+import type { ClientEvent, HistoryEvent } from "../history.ts";
 import type { Came } from "./arrivals.ts";
 import { Connection } from "./connection.ts";
-import { clears, type Message, Messages } from "./message.ts";
+import { Groups } from "./groups.ts";
+import { OWN } from "./membership.ts";
+import { clears, isDue, Messages } from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
 import { Retained } from "./retained.ts";
 import { Session } from "./session.ts";
-import { Verdict, type Violation } from "./verdict.ts";
+import { type Rule, Verdict, type Violation } from "./verdict.ts";
 import { Weather } from "./weather.ts";
 import { Wills } from "./wills.ts";
 
@@ -45,8 +50,10 @@ export function check(history: readonly HistoryEvent[]): Violation[] {
 
 /** What has to come yet, if this is not the end of the history. */
 export function owed(history: readonly HistoryEvent[]): Violation[] {
-  return check(history).filter(({ rule }) => rule === "lost" || rule === "will lost");
+  return check(history).filter(({ rule }) => LOSSES.includes(rule));
 }
+
+const LOSSES: readonly Rule[] = ["lost", "will lost"];
 
 interface Client {
   readonly name: string;
@@ -65,9 +72,16 @@ class Reading {
   readonly #retained = new Retained(this.#messages, this.#weather, this.#verdict);
   readonly #clients = new Map<string, Client>();
   readonly #ended: Session[] = [];
+  /** Messages that the broker says were lost. */
+  #dropped = 0;
+  readonly #groups = new Groups(this.#weather, this.#verdict);
 
   get violations(): Violation[] {
-    return this.#verdict.violations.toSorted((one, other) => one.index - other.index);
+    const { violations } = this.#verdict;
+    // Nobody says which messages were lost to a limit, but how many.
+    const losses = violations.filter(({ rule }) => LOSSES.includes(rule));
+    const reported = new Set(losses.slice(0, this.#dropped));
+    return violations.filter((one) => !reported.has(one)).toSorted((one, other) => one.index - other.index);
   }
 
   event(event: HistoryEvent, index: number): void {
@@ -75,6 +89,8 @@ class Reading {
     if (event.type === "fault") {
       this.#weather.fault(event.fault, event.at);
       if (event.forgets) this.#forget(event.client);
+    } else if (event.type === "dropped") {
+      this.#dropped += event.messages;
     } else if (event.type === "kept") {
       this.#retained.kept(event.topic, event.payload);
     } else {
@@ -86,15 +102,16 @@ class Reading {
     this.#verdict.now = { index, ms: this.#verdict.now.ms };
     for (const client of this.#clients.values()) {
       const { session, connection } = client;
-      session?.arrivals.end();
+      if (session) this.#endSession(session);
       if (session && connection?.connected) {
         this.#checkComplete(session);
         this.#checkScans(session, connection);
       }
       this.#checkWills(client);
     }
+    this.#groups.end(this.#messages.all);
     for (const session of this.#ended) {
-      session.arrivals.end();
+      this.#endSession(session);
       this.#checkGaps(session);
     }
   }
@@ -167,13 +184,20 @@ class Reading {
     client.wills.connected(connection, client.connections, this.#verdict.now);
     if (present && client.session) return;
     this.#sessionEnds(client);
-    client.session = new Session(client.name, this.#retained, this.#weather, this.#verdict);
+    for (const earlier of this.#ended) {
+      if (earlier.client === client.name) earlier.replacedAt = Math.min(earlier.replacedAt, this.#verdict.now.index);
+    }
+    client.session = new Session(client.name, client.connections, this.#retained, this.#weather, this.#verdict);
+    this.#groups.add(client.session);
   }
 
   #sessionEnds(client: Client): void {
     client.outbox.clear();
     client.session?.subscriptions.lost();
-    if (client.session) this.#ended.push(client.session);
+    if (client.session) {
+      client.session.isOver = true;
+      this.#ended.push(client.session);
+    }
     client.session = undefined;
   }
 
@@ -222,16 +246,27 @@ class Reading {
     }
     const { now: at } = this.#verdict;
     const order = session.arrivals.count;
-    const came: Came = { packet, message, connection, order, at, answeredMs: undefined, refused: false };
+    const came: Came = { packet, message, connection, order, at, answeredMs: undefined, refused: false, way: OWN };
     const earlier = client.connections.filter(({ number }) => number < connection.number);
     session.inbox.publish(came, earlier);
   }
 
   // What has to be there at the end.
 
+  #endSession({ client, arrivals }: Session): void {
+    arrivals.end();
+    for (const message of arrivals.messages) {
+      // A link that broke may have lost the answer to the first time.
+      if (!message.refused || message.again || this.#weather.disturbed(message.sent.ms, message.refused.ms)) continue;
+      const { payload, topic } = message;
+      const [came] = arrivals.copies(message);
+      this.#verdict.find("unsent", client, `"${payload}" on ${topic} came, and was refused`, payload, came!.at);
+    }
+  }
+
   #checkComplete({ client, subscriptions, arrivals }: Session): void {
     for (const message of this.#messages.all) {
-      if (!isDue(message) || arrivals.copies(message).length > 0 || !subscriptions.owed(message)) continue;
+      if (!isDue(message) || arrivals.own(message).length > 0 || !subscriptions.owed(message)) continue;
       const { payload, topic, qos } = message;
       this.#verdict.find("lost", client, `"${payload}" on ${topic} (QoS ${qos}) never came`, payload);
     }
@@ -239,7 +274,7 @@ class Reading {
 
   #checkGaps({ client, subscriptions, arrivals }: Session): void {
     for (const message of this.#messages.all) {
-      if (!isDue(message) || arrivals.copies(message).length > 0) continue;
+      if (!isDue(message) || arrivals.own(message).length > 0) continue;
       const newest = arrivals.newest(message);
       if (!newest || newest.sent.index < message.sent.index || !subscriptions.owed(message)) continue;
       const { payload, topic } = message;
@@ -261,7 +296,7 @@ class Reading {
           .retained(topic)
           .some((one) => one !== only && this.#retained.settledAt(one) >= ask.askedAt);
         if (replaced) continue;
-        const came = arrivals.copies(only).some(({ packet, at }) => packet.retain && at.index >= ask.askedAt);
+        const came = arrivals.own(only).some(({ packet, at }) => packet.retain && at.index >= ask.askedAt);
         if (came) continue;
         const what = `"${only.payload}", retained on ${topic}, never came to ${ask.filter}`;
         this.#verdict.find("retained", client, what, only.payload);
@@ -281,10 +316,15 @@ class Reading {
         } else if (came && fate === "never") {
           this.#verdict.find("will unwanted", other, `${what}, whose end was orderly`, payload);
         }
-        if (came || fate !== "must" || !its?.connected || message.qos === 0) continue;
+        if (fate !== "must" || !its?.connected || message.qos === 0 || session.arrivals.own(message).length > 0)
+          continue;
         if (session.subscriptions.owed(message, connection.connect.index)) {
           this.#verdict.find("will lost", other, `${what} never came`, payload);
         }
+      }
+      if (fate !== "must" || message.qos === 0) continue;
+      for (const group of this.#groups.missing(message, connection.connect.index)) {
+        this.#verdict.find("will lost", group, `${what} never came to anybody`, message.payload);
       }
     }
   }
@@ -305,9 +345,4 @@ class Reading {
     }
     return client;
   }
-}
-
-/** It has to come to whoever was subscribed. */
-function isDue({ isWill, qos, acknowledged, expirySeconds, payload }: Message): boolean {
-  return !isWill && qos > 0 && acknowledged !== NEVER && expirySeconds === undefined && payload !== "";
 }

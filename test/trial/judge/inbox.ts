@@ -86,6 +86,7 @@ export class Inbox {
     if (!came) return;
     if (by === "pubrec") {
       came.refused = true;
+      came.answeredMs = this.#verdict.now.ms;
       this.#held.delete(packetId);
       return;
     }
@@ -151,6 +152,8 @@ export class Inbox {
     const overMs = connection.over?.ms ?? Infinity;
     if (connection.killed || overMs >= again.connection.connect.ms) return false;
     if (packet.retain !== again.packet.retain) return false;
+    // A share group may have had it back meanwhile, and hands it out as new. Of an empty payload nobody knows.
+    if (before.way.groups.length > 0 || !again.message) return false;
     if (again.message && !wasSentOnce(again.message, this.#weather)) return false;
     return !this.#weather.disturbed(at.ms - 1_000, overMs);
   }

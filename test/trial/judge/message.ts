@@ -22,6 +22,8 @@ export interface Message {
   acknowledged: number;
   acknowledgedMs: number;
   done: number;
+  /** The broker said that it would not have it. */
+  refused: Moment | undefined;
 }
 
 export type Sending = Pick<Message, "topic" | "payload" | "qos" | "retain" | "expirySeconds">;
@@ -29,6 +31,11 @@ export type Sending = Pick<Message, "topic" | "payload" | "qos" | "retain" | "ex
 /** It empties a topic of its retained message. */
 export function clears({ retain, payload }: Message): boolean {
   return retain && payload === "";
+}
+
+/** It has to come to whoever was subscribed. */
+export function isDue({ isWill, qos, acknowledged, expirySeconds, payload }: Message): boolean {
+  return !isWill && qos > 0 && acknowledged !== NEVER && expirySeconds === undefined && payload !== "";
 }
 
 /** Whose order is kept. */
@@ -58,6 +65,7 @@ export class Messages {
       acknowledged: NEVER,
       acknowledgedMs: NEVER,
       done: NEVER,
+      refused: undefined,
     };
     this.all.push(message);
     if (retain) this.#retained.set(topic, [...this.retained(topic), message]);

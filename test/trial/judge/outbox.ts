@@ -51,6 +51,7 @@ export class Outbox {
       message.acknowledgedMs = Math.min(message.acknowledgedMs, ms);
       message.done = index;
     }
+    if (by !== "pubcomp" && reason >= 0x80) message.refused ??= this.#verdict.now;
     if (by === "pubrec" && reason < 0x80) known.phase = "received";
     else this.#underway.delete(packetId);
   }

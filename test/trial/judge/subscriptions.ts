@@ -2,10 +2,13 @@
  * What a session was asked to subscribe to and what of it may, and must, have been in force at which moment. An *ask* is
  * what one SUBSCRIBE or UNSUBSCRIBE said of one filter; of one that was refused, or whose answer never came, nobody knows
  * whether it is in force, until a later one of the same filter is answered. Moments are indexes of the history.
+ *
+ * Shared subscriptions are asked for alike; what they are good for is another question (`membership.ts`), and all that is
+ * said of a topic here is said of the others.
  */
 
 import { type Filter, NEVER } from "../history.ts";
-import { matches } from "../matches.ts";
+import { matches, sharedFilter } from "../matches.ts";
 import type { Connection } from "./connection.ts";
 import type { Message } from "./message.ts";
 import type { Verdict } from "./verdict.ts";
@@ -28,7 +31,7 @@ export interface Ask {
 export class Subscriptions {
   readonly #clientId: string;
   readonly #verdict: Verdict;
-  readonly #asks = new Map<string, Ask[]>();
+  readonly #asks = new Map<string, [Ask, ...Ask[]]>();
   readonly #pending = new Map<number, readonly Ask[]>();
   readonly #matching = new Map<string, readonly (readonly Ask[])[]>();
 
@@ -41,7 +44,9 @@ export class Subscriptions {
     const asks = filters.map(({ filter, qos, ...options }) => {
       const { noLocal = false, retainAsPublished = false, retainHandling = 0, identifier = 0 } = options;
       const terms: Terms = { qos, noLocal, retainAsPublished, retainHandling, identifier };
-      const retained = retainHandling === 0 || (retainHandling === 1 && standing(this.#of(filter)) !== "yes");
+      const anew = retainHandling === 0 || (retainHandling === 1 && standing(this.#of(filter)) !== "yes");
+      // Nothing that is retained is sent to shared subscriptions.
+      const retained = anew && sharedFilter(filter) === undefined;
       return this.#ask(filter, terms, retained, connection);
     });
     this.#pending.set(packetId, asks);
@@ -85,6 +90,21 @@ export class Subscriptions {
       }
     }
     this.#pending.clear();
+  }
+
+  /** Shared subscriptions that match the topic, and whatever was asked of each. */
+  shared(topic: string): [filter: string, asks: readonly Ask[]][] {
+    return [...this.#asks].filter(([filter]) => sharedFilter(filter) !== undefined && matches(filter, topic));
+  }
+
+  /** All shared subscriptions that were ever asked for. */
+  get groups(): string[] {
+    return [...this.#asks.keys()].filter((filter) => sharedFilter(filter) !== undefined);
+  }
+
+  /** Whatever was asked of a filter, in order. */
+  asks(filter: string): readonly Ask[] {
+    return this.#of(filter);
   }
 
   /** All terms that filters of the topic were ever subscribed to with. */
@@ -183,7 +203,9 @@ export class Subscriptions {
   #forTopic(topic: string): readonly (readonly Ask[])[] {
     let matching = this.#matching.get(topic);
     if (!matching) {
-      matching = [...this.#asks.values()].filter((asks) => matches(asks[0]!.filter, topic));
+      matching = [...this.#asks.values()].filter(([{ filter }]) => {
+        return sharedFilter(filter) === undefined && matches(filter, topic);
+      });
       this.#matching.set(topic, matching);
     }
     return matching;
@@ -206,7 +228,7 @@ function standing(asks: readonly Ask[]): "yes" | "no" | "maybe" {
 }
 
 /** The ask that was surely in force at a moment, with nothing under way; of UNSUBSCRIBE too. */
-function inForce(asks: readonly Ask[], at: number): Ask | undefined {
+export function inForce(asks: readonly Ask[], at: number): Ask | undefined {
   const asked = asks.filter(({ askedAt }) => askedAt < at);
   const last = asked.at(-1);
   if (last?.state !== "granted" || last.closedAt >= at) return undefined;

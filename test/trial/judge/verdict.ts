@@ -15,11 +15,13 @@ export type Rule =
   | "packet id"
   | "receive maximum"
   | "dup"
-  | "answer";
+  | "answer"
+  /** What a rude client is to be told. */
+  | "offence";
 
 export interface Violation {
   readonly rule: Rule;
-  /** The client that saw it, or should have; a topic if it is about what is retained there. */
+  /** The client that saw it, or should have; a share group; a topic if it is about what is retained there. */
   readonly client: string;
   readonly payload?: string;
   readonly says: string;
