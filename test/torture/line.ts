@@ -40,6 +40,10 @@ export class SocketLine implements Line {
     if (!this.#isClosed) this.#wire!.send(mqttPacket.generate(packet, { protocolVersion: this.#version }));
   }
 
+  raw(bytes: Uint8Array): void {
+    if (!this.#isClosed) this.#wire!.send(bytes);
+  }
+
   end(): void {
     this.#wire?.end();
   }

@@ -8,6 +8,7 @@
 import type { Random } from "../support/random.ts";
 import type { Profile } from "./device.ts";
 import { NEVER, type Filter, type Qos } from "./history.ts";
+import type { RudeProfile } from "./rude.ts";
 
 const TRANSPORTS = ["ws", "tcp"] as const;
 
@@ -24,6 +25,8 @@ export interface Topics {
 
 export interface Cast {
   readonly parts: readonly Part[];
+  /** Who breaks the protocol all the time. */
+  readonly rude?: readonly RudeProfile[];
   readonly topics: Topics;
 }
 
@@ -52,7 +55,8 @@ export interface Part {
 /** Everybody, as the torture has it. */
 export function everybody(random: Random): Cast {
   const topics = { messages: MESSAGE_TOPICS, retained: RETAINED_TOPICS, wills: WILL_TOPICS };
-  return { parts: allParts(random), topics };
+  const rude = [{ clientId: "rude-0", everyMs: 200, willTopic: WILL_TOPICS[0]! }];
+  return { parts: allParts(random), topics, rude };
 }
 
 function allParts(random: Random): Part[] {
@@ -149,6 +153,8 @@ function allParts(random: Random): Part[] {
       leaves: { everyMs: 1500, awayMs: [0, 100] },
     },
 
+    ...shareGroups(member),
+
     {
       profile: member("will-0", {
         version: 4,
@@ -172,6 +178,33 @@ function allParts(random: Random): Part[] {
     {
       profile: member("will-3", { version: 5, will: { topic: WILL_TOPICS[3]!, qos: 2, delaySeconds: 2 } }),
       diesEveryMs: 900,
+    },
+  ];
+}
+
+/** Two groups that share everything, each with somebody who is in it all the time. */
+function shareGroups(member: (clientId: string, profile: Partial<Profile>) => Profile): Part[] {
+  const one = (qos: Qos): Filter => ({ ...on("$share/one/t/+/x", qos), identifier: 1 });
+  const two = (qos: Qos): Filter => ({ ...on("$share/two/t/#", qos), identifier: 2 });
+  return [
+    { profile: member("share-0", { version: 5, filters: [one(2)], refuses: 0.01 }) },
+    {
+      profile: member("share-1", { version: 4, filters: [one(2)] }),
+      leaves: { everyMs: 700, awayMs: [0, 50, 300, 1000] },
+    },
+    { profile: member("share-2", { version: 5, expirySeconds: 0, filters: [one(1)] }), diesEveryMs: 600 },
+    { profile: member("share-3", { version: 4, filters: [two(1)], answerMs: 200 }) },
+    {
+      profile: member("share-4", { version: 5, receiveMaximum: 1, filters: [two(2)], answerMs: 0 }),
+      fickle: { filters: [two(2), two(1)], everyMs: 400 },
+    },
+    {
+      // In both, and subscribed for itself besides.
+      profile: member("share-5", {
+        version: 5,
+        filters: [one(2), two(2), { ...on("t/1/x", 2), identifier: 3 }],
+      }),
+      leaves: { everyMs: 1500, awayMs: [0, 100, 3000] },
     },
   ];
 }

@@ -33,8 +33,9 @@ const WINDOW = 20;
 const CONNACK_MS = 12_000;
 /** How long it waits for the broker to end the socket after DISCONNECT. */
 const PARTING_MS = 5000;
-/** What a client says that will not have a message: Quota exceeded. */
+/** What a client says that will not have a message, and a broker that will not have something: Quota exceeded. */
 const REFUSAL = 0x97;
+const REFUSALS_MAX = 8;
 
 export type End = "cut" | "end" | "disconnect" | "disconnect with will";
 
@@ -65,6 +66,8 @@ export class Device {
   readonly #held = new Set<number>();
   readonly #wanted = new Map<string, Filter>();
   readonly #granted = new Set<string>();
+  /** How often in a row SUBACK refused a filter. */
+  readonly #refusals = new Map<string, number>();
   readonly #asked = new Map<number, readonly string[]>();
   readonly #answers: Answer[] = [];
   /** Topics by the alias that the broker gave them in this connection, and aliases that the device gave. */
@@ -543,11 +546,20 @@ export class Device {
     const granted = packet.granted as number[];
     this.#record({ type: "subscribed", packetId, granted });
     for (const [at, filter] of (this.#asked.get(packetId) ?? []).entries()) {
-      if ((granted[at] ?? 0x80) < 0x80) this.#granted.add(filter);
+      const code = granted[at] ?? 0x80;
+      if (code < 0x80) this.#granted.add(filter);
+      this.#refused(filter, code);
     }
     this.#asked.delete(packetId);
     this.#outgoing.returnId(packetId);
     this.#askAgain();
+  }
+
+  /** It gives up what it has no quota for; before MQTT 5 it is not told why, and tries for some time. */
+  #refused(filter: string, code: number): void {
+    const refusals = code < 0x80 ? 0 : (this.#refusals.get(filter) ?? 0) + 1;
+    this.#refusals.set(filter, refusals);
+    if (code === REFUSAL || refusals >= REFUSALS_MAX) this.#wanted.delete(filter);
   }
 
   #unsubscribed(packet: IUnsubackPacket): void {

@@ -27,6 +27,8 @@ export interface Clock {
 /** One connection of a client to the broker. */
 export interface Line {
   send(packet: Packet): void;
+  /** Sends what is no packet, or none that anybody should send. */
+  raw(bytes: Uint8Array): void;
   /** Ends the socket in an orderly way. */
   end(): void;
   /** Drops the socket without a word; nothing of it is reported any more, not even this. */

@@ -10,6 +10,7 @@ import { Device } from "./device.ts";
 import type { Fault, Scene } from "./faults.ts";
 import { History, type HistoryEvent } from "./history.ts";
 import { Load } from "./load.ts";
+import { Rude } from "./rude.ts";
 import { key } from "./payload.ts";
 import type { Site } from "./site.ts";
 
@@ -37,6 +38,8 @@ export interface Outcome {
   readonly left: readonly string[];
   /** How often something was done to the site. */
   readonly strikes: number;
+  /** Offences that rude clients committed and were told of as they should be. */
+  readonly offences: number;
   readonly settledMs: number;
   readonly failedTurns: number;
   readonly log: readonly string[];
@@ -52,6 +55,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
   const history = new History(() => clock.now);
   site.attend?.(history);
   const devices: Device[] = [];
+  const offenders: Rude[] = [];
   const enlist = (profile: Device["profile"]): Device => {
     const random = Random.stream(seed, profile.clientId);
     const device = new Device(profile, { clock, network, history, random });
@@ -60,7 +64,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
     return device;
   };
   try {
-    const { parts, topics } = plan.cast(Random.stream(seed, "cast"));
+    const { parts, topics, rude = [] } = plan.cast(Random.stream(seed, "cast"));
     const players = parts.map((part) => ({ part, device: enlist(part.profile) }));
     const members = [...devices];
     const stuck = [...(await settled(members, site))];
@@ -70,6 +74,11 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
       load.start(part, device);
       return load;
     });
+    for (const profile of rude) {
+      const one = new Rude(profile, { clock, network, history, random: Random.stream(seed, profile.clientId) });
+      offenders.push(one);
+      one.start();
+    }
     const struck = await strikes(plan, { site, devices: members, history });
     for (const load of loads) load.stop();
     await site.mend();
@@ -79,6 +88,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
     }
 
     const faultsOver = clock.now;
+    stuck.push(...(await departures(offenders, site)));
     stuck.push(...(await settled(members, site, history)));
     if (stuck.length === 0) {
       stuck.push(
@@ -91,9 +101,10 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
     return {
       plan,
       events: history.events,
-      violations: check(history.events),
+      violations: [...check(history.events), ...offenders.flatMap(({ violations }) => violations)],
       stuck: [...new Set(stuck)],
       left: stuck.length === 0 && site.remains ? await farewell(devices, site, site.remains.bind(site)) : [],
+      offences: offenders.reduce((sum, { told }) => sum + told, 0),
       strikes: struck,
       settledMs,
       failedTurns: site.failedTurns,
@@ -102,6 +113,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
   } finally {
     history.close();
     for (const device of devices) device.stop();
+    for (const one of offenders) one.hangUp();
     await site.close();
   }
 }
@@ -135,6 +147,18 @@ async function strikes(plan: Plan, scene: Omit<Scene, "random">): Promise<number
   }
   await Promise.all(lasting);
   return number;
+}
+
+/** Returns who could not leave. */
+async function departures(offenders: readonly Rude[], site: Site): Promise<string[]> {
+  const { clock, pollMs, patienceMs } = site;
+  const end = clock.now + patienceMs;
+  for (const one of offenders) one.leave();
+  for (;;) {
+    const staying = offenders.filter(({ hasLeft }) => !hasLeft);
+    if (staying.length === 0 || clock.now > end) return staying.map(({ clientId }) => `${clientId} cannot leave`);
+    await site.sleep(pollMs);
+  }
 }
 
 /**
@@ -207,6 +231,8 @@ async function audit(auditor: Device, { devices, topics, history, site }: Audite
       if (stuck.length > 0) return stuck;
     }
     history.record({ type: "kept", topic, payload: keptSince(history, from, topic) ?? "" });
+    // There may be a quota.
+    auditor.unwant(topic);
   }
   return settled(devices, site, history);
 }
