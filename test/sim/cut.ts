@@ -30,19 +30,24 @@ export class Cut {
   }
 
   /** What it could leave out besides. */
-  candidates({ parts }: Cast): string[] {
+  candidates({ parts, rude = [] }: Cast): string[] {
     const all = parts.flatMap((part) => {
       const { clientId, filters, will } = part.profile;
       const habits = HABITS.filter((habit) => part[habit] !== undefined);
       const more = [...(will ? ["will"] : []), ...(filters.length > 0 ? ["filters"] : [])];
       return [clientId, ...[...habits, ...more].map((habit) => `${clientId} ${habit}`)];
     });
+    for (const { clientId } of rude) all.push(clientId);
     return all.filter((one) => !this.#gone.has(one) && !this.#gone.has(one.split(" ")[0]!));
   }
 
-  cast({ parts, topics }: Cast): Cast {
+  cast({ parts, topics, rude = [] }: Cast): Cast {
     const staying = parts.filter(({ profile }) => !this.#gone.has(profile.clientId));
-    return { parts: staying.map((part) => this.#strip(part)), topics };
+    return {
+      parts: staying.map((part) => this.#strip(part)),
+      topics,
+      rude: rude.filter(({ clientId }) => !this.#gone.has(clientId)),
+    };
   }
 
   #strip(part: Part): Part {

@@ -1,7 +1,9 @@
 /** What a seed decides before anything happens. */
 
-import type { Limits } from "../../src/core/limits.ts";
+import type { Limits, Settings } from "../../src/core/limits.ts";
+import { SHARE_STRATEGIES } from "../../src/core/shard/share-strategy.ts";
 import { Random } from "../support/random.ts";
+import { quotas } from "./quotas.ts";
 
 export interface SimulationPlan {
   readonly shards: number;
@@ -12,6 +14,7 @@ export interface SimulationPlan {
   readonly unsavedMs: number;
   readonly alarmRetryMs: number;
   readonly limits: Partial<Limits>;
+  readonly settings: Partial<Settings>;
   /** How much longer than usual clients take for everything. */
   readonly pace: number;
   /** How long load and faults run. */
@@ -20,13 +23,17 @@ export interface SimulationPlan {
   readonly faultEveryMs: number;
   /** So many kinds of fault at most. */
   readonly faultKinds: number;
+  /** How many share groups there are. */
+  readonly groups: number;
+  /** How many clients break the protocol. */
+  readonly rude: number;
 }
 
 export function planOf(seed: number): SimulationPlan {
   const random = new Random(seed ^ 0x5eed);
   const pace = random.of([1, 1, 1, 5, 40]);
   const seconds = 1.5 * pace;
-  return {
+  const plan = {
     shards: random.of([1, 2, 4]),
     delayMs: random.of([0, 1, 5]),
     alarmLateMs: random.of([0, 0, 2_000]),
@@ -42,5 +49,9 @@ export function planOf(seed: number): SimulationPlan {
     // None at all now and then: what must hold in peace is more.
     faultEveryMs: random.of([seconds * 1000 * 3, (seconds * 1000) / 4, (seconds * 1000) / 15, (seconds * 1000) / 50]),
     faultKinds: random.of([1, 3, 100]),
+    groups: random.of([0, 1, 1, 2]),
+    settings: { shareStrategy: random.of(SHARE_STRATEGIES) },
+    rude: random.of([0, 0, 1, 2]),
   };
+  return { ...plan, limits: { ...plan.limits, ...quotas(random) } };
 }

@@ -6,6 +6,8 @@ import { type Outcome, trial } from "../trial/trial.ts";
 import { passersBy } from "./cast.ts";
 import { type Cut, WHOLE } from "./cut.ts";
 import { faultsOf } from "./faults.ts";
+import { sharing } from "./groups.ts";
+import { rudeOnes } from "./rude.ts";
 import { planOf } from "./plan.ts";
 import { SimulatedSite } from "./site.ts";
 
@@ -37,7 +39,10 @@ export async function simulate(
   const all = faultsOf(site);
   const some = Array.from({ length: plan.faultKinds }, () => choice.of(all));
   const { seconds, faultEveryMs, pace } = plan;
-  const cast = (random: Random): Cast => cut.cast(passersBy(random, pace));
+  const cast = (random: Random): Cast => {
+    const guests = sharing(passersBy(random, pace), plan.groups, pace, Random.stream(seed, "groups"));
+    return cut.cast({ ...guests, rude: rudeOnes(plan.rude, guests, pace) });
+  };
   const enough = (): boolean => cut !== WHOLE || site.world.steps >= STEPS_MIN;
   const faults = some.length < all.length ? some : all;
   const outcome = await site.drive(

@@ -101,6 +101,12 @@ export class SimulatedSite implements Site {
 
   #step(): void {
     this.#happen();
+    for (const { party, reports } of this.world.shards) {
+      if (reports.length === 0) continue;
+      for (const { why, messages } of reports.splice(0)) {
+        this.history?.record({ type: "dropped", object: party, why, messages });
+      }
+    }
     for (const living of this.#lines) if (living.line.driver.done) return this.#bury();
   }
 

@@ -138,10 +138,12 @@ export function nodeSql(path = ":memory:"): NodeSql {
     save: () => end("COMMIT"),
     lose: () => end("ROLLBACK"),
 
+    /** Without free pages, as workerd counts. */
     get bytes(): number {
-      const { page_count: pages } = does("PRAGMA page_count").get() as { page_count: number };
+      const { page_count: all } = does("PRAGMA page_count").get() as { page_count: number };
+      const { freelist_count: free } = does("PRAGMA freelist_count").get() as { freelist_count: number };
       const { page_size: bytes } = does("PRAGMA page_size").get() as { page_size: number };
-      return pages * bytes;
+      return (all - free) * bytes;
     },
 
     rows(query: string, ...parameters: SqlValue[]): SqlRow[] {

@@ -1,0 +1,23 @@
+/** Limits so low that clients meet them, now and then: each alone, so that what it does is not hidden by another. */
+
+import type { Limits } from "../../src/core/limits.ts";
+import type { Random } from "../support/random.ts";
+
+const CHOICES = {
+  subscriptionsMax: [1, 2, 4],
+  subscriptionBytesMax: [5, 8, 20],
+  linkBacklogBytesMax: [1_000, 65_536],
+  // A client that has more to send again than this is never let in.
+  unansweredBytesMax: [120_000, 200_000],
+  queueMessagesMax: [1, 5, 20],
+  queueBytesMax: [100, 1_000, 40_000],
+  queueSecondsMax: [1, 5, 60],
+  logBytesMax: [1_000, 10_000, 40_000],
+  shardBytesMax: [150_000, 250_000],
+} satisfies Partial<Record<keyof Limits, readonly number[]>>;
+
+export function quotas(random: Random): Partial<Limits> {
+  if (!random.chance(0.2)) return {};
+  const name = random.of(Object.keys(CHOICES) as (keyof typeof CHOICES)[]);
+  return { [name]: random.of(CHOICES[name]) };
+}
