@@ -9,10 +9,27 @@ import type { Cast, Part } from "../trial/cast.ts";
 import type { Profile } from "../trial/device.ts";
 import { type Filter, NEVER, type Qos } from "../trial/history.ts";
 
-const TOPICS = ["a/b", "a/c", "a/b/d", "e/b", "e", "f/g/h"] as const;
-const FILTERS = ["#", "a/#", "+/b", "a/b", "a/+", "+/+", "e/#", "e", "+", "f/#", "a/b/d", "+/g/h"] as const;
+/** The last two are long enough for a topic alias. */
+const TOPICS = ["a/b", "a/c", "a/b/d", "e/b", "e", "f/g/h", "a/b/deeper", "sensors/1"] as const;
+const FILTERS = [
+  "#",
+  "sensors/#",
+  "a/#",
+  "+/b",
+  "a/b",
+  "a/+",
+  "+/+",
+  "e/#",
+  "e",
+  "+",
+  "f/#",
+  "a/b/d",
+  "+/g/h",
+] as const;
 const QOS: readonly (readonly Qos[])[] = [[0, 1, 2], [1, 2], [1], [2], [0]];
 const RECEIVE_MAXIMA = [1, 2, 3, 10, 65_535, 65_535] as const;
+/** Enough that a message to all of them is a wide one. */
+const CROWD = 34;
 /** How long clients stay away: before, at and after delays, expiries and the grace of lost links. */
 const ABSENCES_MS = [
   0, 0, 1, 30, 300, 900, 1_100, 3_000, 6_000, 11_000, 39_000, 41_000, 59_000, 61_000, 145_000,
@@ -24,6 +41,7 @@ export function passersBy(random: Random, pace: number): Cast {
   const parts = [
     casting.witness(),
     ...Array.from({ length: 2 + random.below(5) }, (_, i) => casting.part(`d${i + 1}`, i === 0)),
+    ...(random.chance(0.02) ? Array.from({ length: CROWD }, (_, i) => casting.onlooker(`o${i + 1}`)) : []),
   ];
   const of = (wanted: (part: Part) => boolean): boolean => parts.some(wanted);
   return {
@@ -52,6 +70,12 @@ class Casting {
   /** Is subscribed to everything, and comes back whenever it was lost. */
   witness(): Part {
     return { profile: { ...this.#plain("d0"), version: 5, expirySeconds: NEVER, filters: [{ filter: "#", qos: 2 }] } };
+  }
+
+  /** One of a crowd that wants to hear of one topic. */
+  onlooker(clientId: string): Part {
+    const qos = this.#random.of([0, 0, 1] as const);
+    return { profile: { ...this.#plain(clientId), answerMs: 0, filters: [{ filter: this.#topics[0]!, qos }] } };
   }
 
   /** @param publishes in any case */

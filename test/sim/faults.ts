@@ -6,6 +6,8 @@ import type { SimulatedSite } from "./site.ts";
 
 /** The longest that an end of a dead link does not learn of it. */
 const DEAD_MS = 30_000;
+/** So much more often than any other fault. */
+const AMBUSHES = 6;
 /** A release that reads and writes the version of the one before. */
 const RELEASES = [
   { min: 1, max: 1 },
@@ -30,7 +32,7 @@ const SIMULATED = {
     const shard = random.of(site.world.shards);
     note(history, "hide", `shard ${shard.shard}`);
     shard.reachable = false;
-    await site.sleep(random.below(3_000));
+    await site.sleep(random.below(random.of([3_000, 3_000, 15_000])));
     note(history, "found", `shard ${shard.shard}`);
     shard.reachable = true;
   },
@@ -105,6 +107,30 @@ const SIMULATED = {
     }
   },
 
+  /** Strikes in the middle of what happens, a few times in a row; other faults mostly find everybody at rest. */
+  async ambush(site, scene) {
+    const { random, history, devices } = scene;
+    for (let left = 1 + random.below(4); left > 0; left--) {
+      await site.pass(1 + random.below(40));
+      const device = random.of(devices);
+      const object = random.chance(0.7) ? { shard: random.below(site.shards) } : { session: device.clientId };
+      const way = random.below(6);
+      if (way === 0) {
+        note(history, "ambush", device.clientId, true, device.clientId);
+        await site.killWorker(device.clientId);
+        device.lose("cut");
+      } else if (way === 1) {
+        note(history, "socket", device.clientId);
+        device.lose(random.of(["cut", "end"]));
+      } else {
+        note(history, "ambush", nameOf(object));
+        if (way === 2) await site.evict(object);
+        else if (way === 3) await site.cut(object, random.of([0.3, 1]));
+        else await site.abort(object);
+      }
+    }
+  },
+
   /** Several connections of one client come at about the same time. */
   async storm(site, { random, history, devices }) {
     const device = random.of(devices);
@@ -122,5 +148,6 @@ export function faultsOf(site: SimulatedSite): Fault[] {
     name,
     strike: async (scene: Scene) => strike(site, scene),
   }));
-  return [...FAIR_FAULTS.map(fault), ...simulated];
+  const ambushes = simulated.filter(({ name }) => name === "ambush");
+  return [...FAIR_FAULTS.map(fault), ...simulated, ...Array.from({ length: AMBUSHES - 1 }, () => ambushes).flat()];
 }

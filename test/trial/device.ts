@@ -485,8 +485,12 @@ export class Device {
   #aliasOf(topic: string): { readonly alias: number; readonly isNew: boolean } | undefined {
     const known = this.#aliases.get(topic);
     if (known !== undefined) return { alias: known, isNew: false };
-    if (this.#aliases.size >= this.#aliasesMax) return undefined;
-    const alias = this.#aliases.size + 1;
+    const isFull = this.#aliases.size >= this.#aliasesMax;
+    const oldest = isFull ? this.#aliases.keys().next().value : undefined;
+    // Now and then a topic has to give its alias to another one.
+    if (isFull && (oldest === undefined || !this.#random.chance(0.3))) return undefined;
+    const alias = oldest === undefined ? this.#aliases.size + 1 : this.#aliases.get(oldest)!;
+    if (oldest !== undefined) this.#aliases.delete(oldest);
     this.#aliases.set(topic, alias);
     return { alias, isNew: true };
   }

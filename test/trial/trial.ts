@@ -77,6 +77,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
       stuck.push(...(await audit(enlist(auditorProfile(random)), { devices, topics, history, site })));
     }
     const settledMs = clock.now - faultsOver;
+    if (stuck.length === 0) stuck.push(...((await site.strays?.()) ?? []));
 
     history.close();
     return {

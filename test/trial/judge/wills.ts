@@ -20,6 +20,8 @@ interface WillStory {
   fate: "may" | "must" | "never";
   /** An abnormal end whose delay runs. */
   endedMs: number | undefined;
+  /** It may not come before, in ms: its delay has to pass, or its session to end. Undefined: its connection lives. */
+  notBeforeMs: number | undefined;
   /** Whoever was to settle the DISCONNECT has lost its memory. */
   forgotten: boolean;
 }
@@ -29,6 +31,7 @@ export interface WillFate {
   readonly message: Message;
   readonly connection: Connection;
   readonly fate: "may" | "must" | "never" | "lives";
+  readonly notBeforeMs: number;
 }
 
 export class Wills {
@@ -36,7 +39,14 @@ export class Wills {
 
   /** A connection that has a will begins. */
   connect(will: Will, message: Message, connection: Connection): void {
-    this.#stories.push({ will, message, connection, fate: "may", endedMs: undefined, forgotten: false });
+    const story = { will, message, connection, endedMs: undefined, notBeforeMs: undefined, forgotten: false };
+    this.#stories.push({ ...story, fate: "may" });
+  }
+
+  /** A connection comes that may end the session, and with it the wait for wills. */
+  comes(now: Moment): void {
+    for (const story of this.#stories)
+      if (story.notBeforeMs !== undefined) story.notBeforeMs = Math.min(story.notBeforeMs, now.ms);
   }
 
   /** A connection is there: it goes on with the session, or begins another one. */
@@ -57,6 +67,8 @@ export class Wills {
   ended(connection: Connection, seen: boolean, now: Moment): void {
     const story = this.#of(connection);
     if (!story || !connection.connected) return;
+    const waitSeconds = Math.min(story.will.delaySeconds, connection.expiryAtEnd);
+    story.notBeforeMs = connection.endMs + waitSeconds * 1000 - DOUBT_MS;
     // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
     if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
     else if (story.will.delaySeconds > 0) story.endedMs = now.ms;
@@ -74,10 +86,10 @@ export class Wills {
   }
 
   fates(present: Connection | undefined): WillFate[] {
-    return this.#stories.map(({ message, connection, fate, forgotten }) => {
-      if (connection === present && connection.connected) return { message, connection, fate: "lives" };
+    return this.#stories.map(({ message, connection, fate, notBeforeMs = 0, forgotten }) => {
+      if (connection === present && connection.connected) return { message, connection, fate: "lives", notBeforeMs };
       const doubted = fate === "never" && connection.disconnect !== undefined && forgotten;
-      return { message, connection, fate: doubted ? "may" : fate };
+      return { message, connection, fate: doubted ? "may" : fate, notBeforeMs };
     });
   }
 
