@@ -393,6 +393,15 @@ describe("closed", () => {
     expect(rules(thrownOut(later, "DISCONNECT 0x8e 1008"))).toEqual(["closed"]);
   });
 
+  test("no filter is refused while its shards can be reached", () => {
+    const refused = (story: Story): Story => {
+      story.tell("c", { type: "subscribe", packetId: 1, filters: [{ filter: "t", qos: 1 }] });
+      return story.tell("c", { type: "subscribed", packetId: 1, granted: [0x80] });
+    };
+    expect(rules(refused(new Story().connected("c", false)))).toEqual(["answer"]);
+    expect(rules(refused(new Story().connected("c", false).fault(false)))).toEqual([]);
+  });
+
   test("nobody is refused", () => {
     expect(rules(new Story().connect("c").tell("c", { type: "refused", reason: 0x88 }))).toEqual(["closed"]);
   });
