@@ -27,12 +27,12 @@ const FILTERS = [
   "+/g/h",
 ] as const;
 const QOS: readonly (readonly Qos[])[] = [[0, 1, 2], [1, 2], [1], [2], [0]];
-const RECEIVE_MAXIMA = [1, 2, 3, 10, 65_535, 65_535] as const;
+const RECEIVE_MAXIMA = [1, 2, 3, 10, 20, 65_535, 65_535] as const;
 /** Enough that a message to all of them is a wide one. */
 const CROWD = 34;
 /** How long clients stay away: before, at and after delays, expiries and the grace of lost links. */
 const ABSENCES_MS = [
-  0, 0, 1, 30, 300, 900, 1_100, 3_000, 6_000, 11_000, 39_000, 41_000, 59_000, 61_000, 145_000,
+  0, 0, 1, 30, 300, 900, 1_100, 3_000, 6_000, 8_000, 11_000, 39_000, 41_000, 59_000, 61_000, 65_000, 145_000,
 ] as const;
 
 export function passersBy(random: Random, pace: number): Cast {
@@ -92,6 +92,7 @@ class Casting {
           qos: random.of(QOS),
           retain: random.of([0, 0, 0.1, 0.4]),
           everyMs: often(random.of([20, 60, 200])),
+          burst: random.of([3, 3, 10, 20]),
           ...(five && random.chance(0.3) && { expirySeconds: [1, 3, 30] }),
         },
       }),
@@ -102,7 +103,10 @@ class Casting {
       ...(random.chance(0.1) && { renewsEveryMs: often(1_000) }),
       ...(random.chance(0.4) && {
         fickle: {
-          filters: Array.from({ length: 1 + random.below(4) }, () => this.#filter(five)),
+          filters: [
+            ...Array.from({ length: 1 + random.below(4) }, () => this.#filter(five)),
+            ...profile.filters.map(({ filter }) => ({ ...this.#filter(five), filter })),
+          ],
           everyMs: often(random.of([50, 200, 500])),
         },
       }),
@@ -140,7 +144,7 @@ class Casting {
       expirySeconds: 0,
       receiveMaximum: 65_535,
       filters: [],
-      answerMs: this.#random.of([0, 0, 0, 5, 50, 2_000]),
+      answerMs: this.#random.of([0, 0, 5, 50, 300, 2_000]),
     };
   }
 

@@ -29,7 +29,7 @@ export function planOf(seed: number): SimulationPlan {
   return {
     shards: random.of([1, 2, 4]),
     delayMs: random.of([0, 1, 5]),
-    alarmLateMs: random.of([0, 0, 2_000]),
+    alarmLateMs: random.of([0, 0, 2_000, 10_000]),
     unsavedMs: random.of([0, 0, 1, 10]),
     alarmRetryMs: 2_000,
     limits: {

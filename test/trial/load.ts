@@ -52,8 +52,11 @@ export class Load {
         const filter = this.#random.of(fickle.filters);
         const choice = this.#random.below(3);
         if (choice === 0) device.unwant(filter.filter);
-        else if (choice === 1) device.want(filter);
-        else device.ask((this.#random.chance(0.5) ? filter : (part.profile.filters[0] ?? filter)).filter);
+        else if (choice === 1) {
+          device.want(filter);
+          // It may have it on other terms.
+          if (this.#random.chance(0.5)) device.ask(filter.filter);
+        } else device.ask((this.#random.chance(0.5) ? filter : (part.profile.filters[0] ?? filter)).filter);
         again();
       });
     }

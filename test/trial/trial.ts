@@ -130,7 +130,8 @@ async function strikes(plan: Plan, scene: Scene): Promise<void> {
 async function settled(devices: readonly Device[], site: Site, history?: History): Promise<string[]> {
   const { clock, pollMs, patienceMs } = site;
   let least = Number.POSITIVE_INFINITY;
-  let end = clock.now + patienceMs;
+  const begin = clock.now;
+  let end = begin + patienceMs;
   for (;;) {
     const missing = devices.flatMap((device) => {
       const unsettled = device.unsettled;
@@ -144,7 +145,8 @@ async function settled(devices: readonly Device[], site: Site, history?: History
       end = clock.now + patienceMs;
     }
     if (clock.now > end) return missing;
-    await site.sleep(Math.min(pollMs, 20 + missing.length));
+    // What takes long need not be looked at often.
+    await site.sleep(Math.min(pollMs, 20 + missing.length + (clock.now - begin) / 4));
   }
 }
 

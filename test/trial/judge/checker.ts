@@ -18,7 +18,7 @@
  * | packet id | one message at a time under one id, and a QoS 2 id until PUBREL |
  * | receive maximum | what is unanswered on a connection stays within what its CONNECT allows |
  * | dup | set only, and always where that can be known, on what was sent before |
- * | answer | an acknowledgement answers something, and grants what was asked for where its shards can be reached |
+ * | answer | an acknowledgement answers something, and grants what was asked for |
  *
  * What is in doubt is allowed: a publish that was never answered may have arrived or not, a subscription counts from
  * SUBACK and may count from SUBSCRIBE on, a QoS 0 retained message may be lost by a crash. A history that says when the
@@ -144,7 +144,6 @@ class Reading {
         return session?.subscriptions.unsubscribe(event.packetId, event.filters, connection);
       case "subscribed":
       case "unsubscribed":
-        client.closings.subscribed(connection, event.granted);
         return session?.subscriptions.answered(event.packetId, event.granted);
       case "received":
         if (session && connection.connected) return this.#received(client, connection, session, event);
@@ -330,7 +329,7 @@ class Reading {
         presence: new Presence(name, this.#verdict),
         outbox: new Outbox(name, this.#verdict),
         wills: new Wills(),
-        closings: new Closings(name, this.#weather, this.#verdict),
+        closings: new Closings(name, this.#verdict),
       };
       this.#clients.set(name, client);
     }

@@ -5,22 +5,18 @@
 
 import type { Connection } from "./connection.ts";
 import type { Verdict } from "./verdict.ts";
-import type { Weather } from "./weather.ts";
 
 /** A DISCONNECT, or a close code of WebSocket other than the one of a socket that nobody closed. */
 const WORD = /^(?:DISCONNECT|(?!1006)\d{4}$)/;
-/** The broker waits for its shards for 10 s; what kept them from it may have begun before, and have lasted. */
-const CONFIRM_MS = 40_000;
+const BUSY = "1013";
 const TAKEN_OVER = "DISCONNECT 0x8e";
 
 export class Closings {
   readonly #client: string;
-  readonly #weather: Weather;
   readonly #verdict: Verdict;
 
-  constructor(client: string, weather: Weather, verdict: Verdict) {
+  constructor(client: string, verdict: Verdict) {
     this.#client = client;
-    this.#weather = weather;
     this.#verdict = verdict;
   }
 
@@ -29,25 +25,14 @@ export class Closings {
     this.#verdict.find("closed", this.#client, `${connection.name} was refused with 0x${reason.toString(16)}`);
   }
 
-  /** SUBACK or UNSUBACK came: a filter is not refused while every shard can be reached. */
-  subscribed(connection: Connection, codes: readonly number[]): void {
-    if (!codes.some((code) => code >= 0x80) || this.#isBlocked) return;
-    this.#verdict.find("answer", this.#client, `${connection.name} was refused a filter, or to be rid of it`);
-  }
-
   /** @param all of the client, in their order */
   closed(connection: Connection, all: readonly Connection[], detail = ""): void {
     if (connection.disconnect || !WORD.test(detail)) return;
     // One that was not answered may reach the broker later than this one.
     const raced = all.some((other) => other.number < connection.number && !other.connected);
-    // Of an UNSUBSCRIBE that a shard has not confirmed a client before 5.0 can only be told so.
-    if (connection.version < 5 && this.#isBlocked) return;
+    // Of an UNSUBSCRIBE that a shard has not confirmed in time a client before 5.0 can only be told so.
+    if (connection.version < 5 && detail === BUSY) return;
     if (raced && (detail.startsWith(TAKEN_OVER) || connection.version < 5)) return;
     this.#verdict.find("closed", this.#client, `${connection.name} was thrown out: ${detail}`);
-  }
-
-  get #isBlocked(): boolean {
-    const { ms } = this.#verdict.now;
-    return this.#weather.blocked(ms - CONFIRM_MS, ms);
   }
 }
