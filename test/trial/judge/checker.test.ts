@@ -361,6 +361,18 @@ describe("wills", () => {
     expect(rules(ended().later(60_000).connected("c", true))).toEqual(["will lost"]);
     expect(rules(ended().connected("c", false, { cleanStart: true }))).toEqual(["will lost"]);
   });
+  test("perhaps one, where connections came between that were not answered", () => {
+    const story = (): Story =>
+      witness()
+        .connected("c", false, { will: will("a", 10) })
+        .closed("c")
+        .connect("c")
+        .closed("c")
+        .connected("c", false, { cleanStart: true });
+    expect(rules(story())).toEqual([]);
+    expect(rules(story().received("s", "a", { topic: "w" }))).toEqual([]);
+  });
+
   test("not before its delay, or the session, is over", () => {
     const ended = (options: { expirySeconds?: number } = {}): Story =>
       witness()

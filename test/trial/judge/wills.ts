@@ -20,6 +20,8 @@ interface WillStory {
   fate: "may" | "must" | "never";
   /** An abnormal end whose delay runs. */
   endedMs: number | undefined;
+  /** Connections that have come since, answered or not. */
+  followers: number;
   /** It may not come before, in ms: its delay has to pass, or its session to end. Undefined: its connection lives. */
   notBeforeMs: number | undefined;
   /** Whoever was to settle the DISCONNECT has lost its memory. */
@@ -39,14 +41,24 @@ export class Wills {
 
   /** A connection that has a will begins. */
   connect(will: Will, message: Message, connection: Connection): void {
-    const story = { will, message, connection, endedMs: undefined, notBeforeMs: undefined, forgotten: false };
+    const story = {
+      will,
+      message,
+      connection,
+      endedMs: undefined,
+      followers: 0,
+      notBeforeMs: undefined,
+      forgotten: false,
+    };
     this.#stories.push({ ...story, fate: "may" });
   }
 
-  /** A connection comes that may end the session, and with it the wait for wills. */
+  /** A connection comes that may end the session, and with it the wait for wills; or go on with it. */
   comes(now: Moment): void {
-    for (const story of this.#stories)
+    for (const story of this.#stories) {
       if (story.notBeforeMs !== undefined) story.notBeforeMs = Math.min(story.notBeforeMs, now.ms);
+      if (story.endedMs !== undefined) story.followers += 1;
+    }
   }
 
   /** A connection is there: it goes on with the session, or begins another one. */
@@ -55,7 +67,9 @@ export class Wills {
       if (story.connection === connection || story.endedMs === undefined) continue;
       const aloneMs = now.ms - story.endedMs;
       const delayMs = story.will.delaySeconds * 1000;
-      if (!connection.connack!.present) story.fate = "must";
+      // What became of those that were not answered, nobody knows.
+      if (story.followers > 1) story.fate = "may";
+      else if (!connection.connack!.present) story.fate = "must";
       // The broker counts from when it hears of the end, and of a dead Worker's connections it may hear late.
       else if (aloneMs > delayMs + SETTLING_MS) story.fate = story.connection.killed ? "may" : "must";
       else if (aloneMs < delayMs - DOUBT_MS) story.fate = "never";
