@@ -96,10 +96,10 @@ class Casting {
           ...(five && random.chance(0.3) && { expirySeconds: [1, 3, 30] }),
         },
       }),
-      ...(random.chance(0.5) && {
+      ...(random.chance(0.6) && {
         leaves: { everyMs: often(random.of([200, 700])), awayMs: some(ABSENCES_MS, 4, random) },
       }),
-      ...(random.chance(0.35) && { diesEveryMs: often(random.of([200, 600])) }),
+      ...(random.chance(0.5) && { diesEveryMs: often(random.of([200, 600])) }),
       ...(random.chance(0.1) && { renewsEveryMs: often(1_000) }),
       ...(random.chance(0.4) && {
         fickle: {
@@ -124,7 +124,7 @@ class Casting {
       expirySeconds: five ? random.of([0, 1, 5, 60, 60, 3600, NEVER, NEVER]) : random.of([0, NEVER, NEVER]),
       receiveMaximum: five ? random.of(RECEIVE_MAXIMA) : 65_535,
       filters: [...new Map(filters.map((filter) => [filter.filter, filter])).values()],
-      ...(random.chance(0.6) && {
+      ...(random.chance(0.75) && {
         will: {
           topic: random.of(this.#topics),
           qos: random.of([0, 1, 2, 2] as const),

@@ -25,7 +25,7 @@ export interface SimulationPlan {
 export function planOf(seed: number): SimulationPlan {
   const random = new Random(seed ^ 0x5eed);
   const pace = random.of([1, 1, 1, 5, 40]);
-  const seconds = 1.5 * pace;
+  const seconds = 2 * pace;
   return {
     shards: random.of([1, 2, 4]),
     delayMs: random.of([0, 1, 5]),
@@ -40,7 +40,7 @@ export function planOf(seed: number): SimulationPlan {
     pace,
     seconds,
     // None at all now and then: what must hold in peace is more.
-    faultEveryMs: random.of([seconds * 1000 * 3, (seconds * 1000) / 4, (seconds * 1000) / 15, (seconds * 1000) / 50]),
-    faultKinds: random.of([1, 3, 100]),
+    faultEveryMs: random.of([3, 1 / 4, 1 / 15, 1 / 15, 1 / 50, 1 / 50]) * seconds * 1000,
+    faultKinds: random.of([1, 3, 100, 100]),
   };
 }

@@ -15,7 +15,7 @@ export interface Simulation {
 }
 
 /** A schedule in which less happens goes on for longer. */
-const STEPS_MIN = 1_000;
+const STEPS_MIN = 3_000;
 
 export async function simulate(seed: number): Promise<Simulation> {
   const plan = planOf(seed);

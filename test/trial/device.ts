@@ -83,6 +83,8 @@ export class Device {
   #startsClean = false;
   /** Its session has expired, or was told to end. */
   #isOver = false;
+  /** Its session ends with this connection, though others of it do not. */
+  #isBrief = false;
   /** It comes once more, to end its session. */
   #isEnding = false;
   #aloneSince = Number.POSITIVE_INFINITY;
@@ -257,8 +259,8 @@ export class Device {
     if (this.#clock.now - this.#aloneSince > this.profile.expirySeconds * 1000) this.#ended();
     const cleanStart = this.profile.expirySeconds === 0 || this.#startsClean;
     // Clean Session of 3.1.1 is both.
-    const isBrief = this.#isEnding || (version === 4 && cleanStart);
-    const expirySeconds = isBrief ? 0 : this.profile.expirySeconds;
+    this.#isBrief = this.#isEnding || (version === 4 && cleanStart);
+    const expirySeconds = this.#isBrief ? 0 : this.profile.expirySeconds;
     if (cleanStart) this.#forget();
     // Unless this one is answered, the next one must not find a session that this one began.
     if (this.#isOver) this.#startsClean = true;
@@ -371,6 +373,7 @@ export class Device {
   /** What goes with a connection. */
   #lost(): void {
     if (this.#isConnected) this.#aloneSince = this.#clock.now;
+    if (this.#isConnected && this.#isBrief && this.profile.expirySeconds > 0) this.#ended();
     this.#isConnected = false;
     this.#answers.length = 0;
     this.#asked.clear();
