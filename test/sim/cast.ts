@@ -69,7 +69,15 @@ class Casting {
 
   /** Is subscribed to everything, and comes back whenever it was lost. */
   witness(): Part {
-    return { profile: { ...this.#plain("d0"), version: 5, expirySeconds: NEVER, filters: [{ filter: "#", qos: 2 }] } };
+    return {
+      profile: {
+        ...this.#plain("d0"),
+        ...this.#receiveMaxima(),
+        version: 5,
+        expirySeconds: NEVER,
+        filters: [{ filter: "#", qos: 2 }],
+      },
+    };
   }
 
   /** One of a crowd that wants to hear of one topic. */
@@ -123,6 +131,7 @@ class Casting {
       version,
       expirySeconds: five ? random.of([0, 1, 5, 60, 60, 3600, NEVER, NEVER]) : random.of([0, NEVER, NEVER]),
       receiveMaximum: five ? random.of(RECEIVE_MAXIMA) : 65_535,
+      ...(five && this.#receiveMaxima()),
       filters: [...new Map(filters.map((filter) => [filter.filter, filter])).values()],
       ...(random.chance(0.75) && {
         will: {
@@ -134,6 +143,11 @@ class Casting {
       }),
       ...(five && { topicAliasMaximum: random.of([0, 0, 1, 10]), refuses: random.of([0, 0, 0.03]) }),
     };
+  }
+
+  /** Half of them take little in one connection, and much in the next. */
+  #receiveMaxima(): Pick<Profile, "receiveMaxima"> {
+    return this.#random.chance(0.5) ? { receiveMaxima: [1, 2, 3, 65_535, 65_535] } : {};
   }
 
   #plain(clientId: string): Profile {

@@ -6,8 +6,9 @@ import type { SimulatedSite } from "./site.ts";
 
 /** The longest that an end of a dead link does not learn of it. */
 const DEAD_MS = 30_000;
-/** So much more often than any other fault. */
-const AMBUSHES = 6;
+/** What makes most of the others worse, and so much more often than any of them. */
+const OFTEN: readonly string[] = ["ambush", "deaf"];
+const OFTEN_TIMES = 4;
 /** A release that reads and writes the version of the one before. */
 const RELEASES = [
   { min: 1, max: 1 },
@@ -46,6 +47,15 @@ const SIMULATED = {
     line.down.held = true;
     await site.sleep(random.of([10, 100, 1_000, 5_000]));
     line.down.held = false;
+  },
+
+  /** A client acknowledges nothing for a while, perhaps for longer than it stays. */
+  async deaf(site, { random, history, devices }) {
+    const device = random.of(devices);
+    note(history, "deaf", device.clientId);
+    device.deafen();
+    await site.sleep(random.of([100, 500, 2_000, 5_000]));
+    device.hear();
   },
 
   /** An alarm goes off that nobody needs. */
@@ -148,6 +158,6 @@ export function faultsOf(site: SimulatedSite): Fault[] {
     name,
     strike: async (scene: Scene) => strike(site, scene),
   }));
-  const ambushes = simulated.filter(({ name }) => name === "ambush");
-  return [...FAIR_FAULTS.map(fault), ...simulated, ...Array.from({ length: AMBUSHES - 1 }, () => ambushes).flat()];
+  const often = simulated.filter(({ name }) => OFTEN.includes(name));
+  return [...FAIR_FAULTS.map(fault), ...simulated, ...Array.from({ length: OFTEN_TIMES - 1 }, () => often).flat()];
 }

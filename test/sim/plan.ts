@@ -33,7 +33,7 @@ export function planOf(seed: number): SimulationPlan {
     unsavedMs: random.of([0, 0, 1, 10]),
     alarmRetryMs: 2_000,
     limits: {
-      inflightMax: random.of([1, 2, 3, 1024, 1024]),
+      inflightMax: random.of([1, 2, 3, 1024, 1024, 1024, 1024]),
       receiveMaximum: random.of([1, 4, 256, 256]),
       deliveryBacklogBytesMax: random.of([64 * 1024, 1024 * 1024]),
     },
@@ -41,6 +41,6 @@ export function planOf(seed: number): SimulationPlan {
     seconds,
     // None at all now and then: what must hold in peace is more.
     faultEveryMs: random.of([3, 1 / 4, 1 / 15, 1 / 15, 1 / 50, 1 / 50]) * seconds * 1000,
-    faultKinds: random.of([1, 3, 100, 100]),
+    faultKinds: random.of([1, 3, 100, 100, 100, 100]),
   };
 }

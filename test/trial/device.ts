@@ -26,6 +26,8 @@ export interface Profile {
   readonly topicAliasMaximum?: number;
   /** How often it will not have a delivery, of one. Only MQTT 5 can say so. */
   readonly refuses?: number;
+  /** Has one of these Receive Maximums in each connection. Only MQTT 5 can say so. */
+  readonly receiveMaxima?: readonly number[];
 }
 
 /** Publishes under way at a time, if the broker lets it. */
@@ -91,6 +93,7 @@ export class Device {
   #window = WINDOW;
   #aliasesMax = 0;
   #isPrompt = false;
+  #isDeaf = false;
   #wills = 0;
   #said = "";
 
@@ -160,6 +163,16 @@ export class Device {
   /** Acknowledges at once from now on. */
   hurry(): void {
     this.#isPrompt = true;
+    this.hear();
+  }
+
+  /** Acknowledges nothing until it hears again. */
+  deafen(): void {
+    this.#isDeaf = true;
+  }
+
+  hear(): void {
+    this.#isDeaf = false;
     this.#sendAnswers();
   }
 
@@ -254,7 +267,8 @@ export class Device {
     this.#line = line;
     this.#connection += 1;
     this.#said = "";
-    const { clientId, version, receiveMaximum } = this.profile;
+    const { clientId, version, receiveMaxima } = this.profile;
+    const receiveMaximum = receiveMaxima ? this.#random.of(receiveMaxima) : this.profile.receiveMaximum;
     // The broker counts from when it noticed, and so to a later end.
     if (this.#clock.now - this.#aloneSince > this.profile.expirySeconds * 1000) this.#ended();
     const cleanStart = this.profile.expirySeconds === 0 || this.#startsClean;
@@ -267,7 +281,7 @@ export class Device {
     const will = !this.#isEnding &&
       this.profile.will && { ...this.profile.will, payload: `${clientId}!${++this.#wills}` };
     this.#record({ type: "connect", cleanStart, expirySeconds, receiveMaximum, version, ...(will && { will }) });
-    line.send(connectPacket({ ...this.profile, expirySeconds }, cleanStart, will || undefined));
+    line.send(connectPacket({ ...this.profile, receiveMaximum, expirySeconds }, cleanStart, will || undefined));
     this.#clock.after(CONNACK_MS, () => {
       if (this.#line !== line || this.#isConnected) return;
       line.cut();
@@ -465,11 +479,12 @@ export class Device {
   #answer(answer: Answer): void {
     this.#answers.push(answer);
     if (this.#isPrompt || this.profile.answerMs === 0) return this.#sendAnswers();
-    if (this.#answers.length > 1) return;
+    if (this.#answers.length > 1 && !this.#isDeaf) return;
     this.#clock.after(this.#random.below(this.profile.answerMs), () => this.#sendAnswers());
   }
 
   #sendAnswers(): void {
+    if (this.#isDeaf) return;
     for (const answer of this.#answers.splice(0)) {
       const { cmd: by, messageId: packetId, reasonCode: reason } = answer;
       this.#record({ type: "answered", packetId, by, ...(reason >= 0x80 && { reason }) });
