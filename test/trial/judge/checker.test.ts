@@ -361,6 +361,15 @@ describe("wills", () => {
     expect(rules(ended().later(60_000).connected("c", true))).toEqual(["will lost"]);
     expect(rules(ended().connected("c", false, { cleanStart: true }))).toEqual(["will lost"]);
   });
+  test("one when it is due before its client, that has said DISCONNECT and not waited, is back", () => {
+    const story = witness()
+      .connected("c", false, { will: will("a", 10) })
+      .tell("c", { type: "disconnect", reason: 4 })
+      .later(11_000)
+      .connected("c", true);
+    expect(rules(story.received("s", "a", { topic: "w" }))).toEqual([]);
+  });
+
   test("perhaps one, where connections came between that were not answered", () => {
     const story = (): Story =>
       witness()

@@ -195,7 +195,7 @@ class Reading {
     client.connection = undefined;
     connection.end = now;
     client.session?.subscriptions.lost();
-    client.wills.ended(connection, seen, now);
+    client.wills.ended(connection, seen);
     if (client.presence.ended(connection, seen, now)) this.#sessionEnds(client);
   }
 

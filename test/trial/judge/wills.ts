@@ -78,14 +78,15 @@ export class Wills {
   }
 
   /** @param seen the client saw the socket end, and does not just take its place with another one */
-  ended(connection: Connection, seen: boolean, now: Moment): void {
+  ended(connection: Connection, seen: boolean): void {
     const story = this.#of(connection);
     if (!story || !connection.connected) return;
     const waitSeconds = Math.min(story.will.delaySeconds, connection.expiryAtEnd);
     story.notBeforeMs = connection.endMs + waitSeconds * 1000 - DOUBT_MS;
     // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
     if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
-    else if (story.will.delaySeconds > 0) story.endedMs = now.ms;
+    // Who does not wait for the end of its socket has left with DISCONNECT.
+    else if (story.will.delaySeconds > 0) story.endedMs = connection.endMs;
     else story.fate = "must";
   }
 
