@@ -6,6 +6,9 @@ import type { SimulatedSite } from "./site.ts";
 
 /** The longest that an end of a dead link does not learn of it. */
 const DEAD_MS = 30_000;
+/** What makes most of the others worse, and so much more often than any of them. */
+const OFTEN: readonly string[] = ["ambush", "deaf"];
+const OFTEN_TIMES = 4;
 /** A release that reads and writes the version of the one before. */
 const RELEASES = [
   { min: 1, max: 1 },
@@ -30,7 +33,7 @@ const SIMULATED = {
     const shard = random.of(site.world.shards);
     note(history, "hide", `shard ${shard.shard}`);
     shard.reachable = false;
-    await site.sleep(random.below(3_000));
+    await site.sleep(random.below(random.of([3_000, 3_000, 15_000])));
     note(history, "found", `shard ${shard.shard}`);
     shard.reachable = true;
   },
@@ -44,6 +47,15 @@ const SIMULATED = {
     line.down.held = true;
     await site.sleep(random.of([10, 100, 1_000, 5_000]));
     line.down.held = false;
+  },
+
+  /** A client acknowledges nothing for a while, perhaps for longer than it stays. */
+  async deaf(site, { random, history, devices }) {
+    const device = random.of(devices);
+    note(history, "deaf", device.clientId);
+    device.deafen();
+    await site.sleep(random.of([100, 500, 2_000, 5_000]));
+    device.hear();
   },
 
   /** An alarm goes off that nobody needs. */
@@ -105,6 +117,30 @@ const SIMULATED = {
     }
   },
 
+  /** Strikes in the middle of what happens, a few times in a row; other faults mostly find everybody at rest. */
+  async ambush(site, scene) {
+    const { random, history, devices } = scene;
+    for (let left = 1 + random.below(4); left > 0; left--) {
+      await site.pass(1 + random.below(40));
+      const device = random.of(devices);
+      const object = random.chance(0.7) ? { shard: random.below(site.shards) } : { session: device.clientId };
+      const way = random.below(6);
+      if (way === 0) {
+        note(history, "ambush", device.clientId, true, device.clientId);
+        await site.killWorker(device.clientId);
+        device.lose("cut");
+      } else if (way === 1) {
+        note(history, "socket", device.clientId);
+        device.lose(random.of(["cut", "end"]));
+      } else {
+        note(history, "ambush", nameOf(object));
+        if (way === 2) await site.evict(object);
+        else if (way === 3) await site.cut(object, random.of([0.3, 1]));
+        else await site.abort(object);
+      }
+    }
+  },
+
   /** Several connections of one client come at about the same time. */
   async storm(site, { random, history, devices }) {
     const device = random.of(devices);
@@ -122,5 +158,6 @@ export function faultsOf(site: SimulatedSite): Fault[] {
     name,
     strike: async (scene: Scene) => strike(site, scene),
   }));
-  return [...FAIR_FAULTS.map(fault), ...simulated];
+  const often = simulated.filter(({ name }) => OFTEN.includes(name));
+  return [...FAIR_FAULTS.map(fault), ...simulated, ...Array.from({ length: OFTEN_TIMES - 1 }, () => often).flat()];
 }

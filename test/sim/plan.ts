@@ -32,23 +32,23 @@ export interface SimulationPlan {
 export function planOf(seed: number): SimulationPlan {
   const random = new Random(seed ^ 0x5eed);
   const pace = random.of([1, 1, 1, 5, 40]);
-  const seconds = 1.5 * pace;
+  const seconds = 2 * pace;
   const plan = {
     shards: random.of([1, 2, 4]),
     delayMs: random.of([0, 1, 5]),
-    alarmLateMs: random.of([0, 0, 2_000]),
+    alarmLateMs: random.of([0, 0, 2_000, 10_000]),
     unsavedMs: random.of([0, 0, 1, 10]),
     alarmRetryMs: 2_000,
     limits: {
-      inflightMax: random.of([1, 2, 3, 1024, 1024]),
+      inflightMax: random.of([1, 2, 3, 1024, 1024, 1024, 1024]),
       receiveMaximum: random.of([1, 4, 256, 256]),
       deliveryBacklogBytesMax: random.of([64 * 1024, 1024 * 1024]),
     },
     pace,
     seconds,
     // None at all now and then: what must hold in peace is more.
-    faultEveryMs: random.of([seconds * 1000 * 3, (seconds * 1000) / 4, (seconds * 1000) / 15, (seconds * 1000) / 50]),
-    faultKinds: random.of([1, 3, 100]),
+    faultEveryMs: random.of([3, 1 / 4, 1 / 15, 1 / 15, 1 / 50, 1 / 50]) * seconds * 1000,
+    faultKinds: random.of([1, 3, 100, 100, 100, 100]),
     groups: random.of([0, 1, 1, 2]),
     settings: { shareStrategy: random.of(SHARE_STRATEGIES) },
     rude: random.of([0, 0, 1, 2]),

@@ -19,7 +19,7 @@ export interface Simulation {
 }
 
 /** A schedule in which less happens goes on for longer, unless it is cut. */
-const STEPS_MIN = 1_000;
+const STEPS_MIN = 3_000;
 
 /** @param attend is given the site before anything happens */
 export async function simulate(

@@ -9,6 +9,7 @@ import type { Dialling, Clock, Network, ObjectName, Site } from "../trial/site.t
 import type { Profile } from "../trial/device.ts";
 import { StorageFailure } from "../support/node-sql.ts";
 import type { History } from "../trial/history.ts";
+import { note } from "../trial/faults.ts";
 import { leftovers } from "./leftovers.ts";
 import { SimulatedLine } from "./socket.ts";
 import { Timers } from "./timers.ts";
@@ -18,6 +19,10 @@ import { World, type WorldOptions } from "./world/world.ts";
 
 const WORKERS = ["w1", "w2", "w3"] as const;
 const DAY_MS = 24 * 3600 * 1000;
+/** A connection that its client has left is over by then. */
+const LEAVING_MS = 60_000;
+/** The longest that it is waited for something to happen. */
+const PASS_MS = 1_000;
 /** More steps than this are an endless loop. */
 const STEPS_MAX = 300_000;
 
@@ -46,6 +51,9 @@ export class SimulatedSite implements Site {
   readonly #connections = new Map<string, number>();
   /** Of the trial that takes place here. */
   history: History | undefined;
+  /** Whoever waits until something has happened. */
+  readonly #passing = new Set<{ readonly until: number; readonly goOn: () => void }>();
+  #dropped = 0;
   #isDown = false;
   #hasWoken = false;
 
@@ -95,19 +103,51 @@ export class SimulatedSite implements Site {
     });
   }
 
+  /** Waits until so many things have happened, but not for ever. */
+  pass(steps: number): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = {
+        until: this.world.steps + steps,
+        goOn: () => {
+          timer.cancel();
+          this.#passing.delete(waiting);
+          this.#hasWoken = true;
+          resolve();
+        },
+      };
+      const timer = this.clock.after(PASS_MS, waiting.goOn);
+      this.#passing.add(waiting);
+    });
+  }
+
   attend(history: History): void {
     this.history = history;
   }
 
   #step(): void {
     this.#happen();
+    this.#noteLosses();
+    this.#noteDropped();
+    for (const { until, goOn } of this.#passing) if (this.world.steps >= until) goOn();
+    for (const living of this.#lines) if (living.line.driver.done) return this.#bury();
+  }
+
+  /** What shards report as lost to a limit. */
+  #noteLosses(): void {
     for (const { party, reports } of this.world.shards) {
       if (reports.length === 0) continue;
       for (const { why, messages } of reports.splice(0)) {
         this.history?.record({ type: "dropped", object: party, why, messages });
       }
     }
-    for (const living of this.#lines) if (living.line.driver.done) return this.#bury();
+  }
+
+  /** QoS 0 may be dropped for who takes less than comes; only who looks inside can tell. */
+  #noteDropped(): void {
+    let dropped = 0;
+    for (const { core } of this.world.shards) dropped += core?.counters.qos0Dropped ?? 0;
+    if (dropped > this.#dropped && this.history) note(this.history, "dropped", "shards");
+    this.#dropped = dropped;
   }
 
   #happen(): void {
@@ -220,6 +260,17 @@ export class SimulatedSite implements Site {
 
   async limitFiles(bytes: number | undefined): Promise<void> {
     for (const { sql } of this.nodes) sql.failWrites = bytes !== undefined;
+  }
+
+  /** Of all that took over from each other one is left. */
+  async strays(): Promise<readonly string[]> {
+    if (this.#strays().length > 0) await this.sleep(LEAVING_MS);
+    return this.#strays();
+  }
+
+  #strays(): string[] {
+    const lines = Object.entries(Object.groupBy(this.#lines, ({ client }) => client));
+    return lines.flatMap(([client, all = []]) => (all.length > 1 ? [`${client} has ${all.length} connections`] : []));
   }
 
   /** Days go by: whatever has a deadline meets it. */

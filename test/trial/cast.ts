@@ -41,6 +41,8 @@ export interface Part {
     readonly expirySeconds?: readonly number[];
     /** Time between two bursts, on average. */
     readonly everyMs?: number;
+    /** The most in one of them. */
+    readonly burst?: number;
   };
   /** Goes offline now and then, on average so often and so long. */
   readonly leaves?: { readonly everyMs: number; readonly awayMs: readonly number[] };

@@ -26,6 +26,8 @@ export interface Profile {
   readonly topicAliasMaximum?: number;
   /** How often it will not have a delivery, of one. Only MQTT 5 can say so. */
   readonly refuses?: number;
+  /** Has one of these Receive Maximums in each connection. Only MQTT 5 can say so. */
+  readonly receiveMaxima?: readonly number[];
 }
 
 /** Publishes under way at a time, if the broker lets it. */
@@ -86,12 +88,15 @@ export class Device {
   #startsClean = false;
   /** Its session has expired, or was told to end. */
   #isOver = false;
+  /** Its session ends with this connection, though others of it do not. */
+  #isBrief = false;
   /** It comes once more, to end its session. */
   #isEnding = false;
   #aloneSince = Number.POSITIVE_INFINITY;
   #window = WINDOW;
   #aliasesMax = 0;
   #isPrompt = false;
+  #isDeaf = false;
   #wills = 0;
   #said = "";
 
@@ -161,6 +166,16 @@ export class Device {
   /** Acknowledges at once from now on. */
   hurry(): void {
     this.#isPrompt = true;
+    this.hear();
+  }
+
+  /** Acknowledges nothing until it hears again. */
+  deafen(): void {
+    this.#isDeaf = true;
+  }
+
+  hear(): void {
+    this.#isDeaf = false;
     this.#sendAnswers();
   }
 
@@ -255,20 +270,21 @@ export class Device {
     this.#line = line;
     this.#connection += 1;
     this.#said = "";
-    const { clientId, version, receiveMaximum } = this.profile;
+    const { clientId, version, receiveMaxima } = this.profile;
+    const receiveMaximum = receiveMaxima ? this.#random.of(receiveMaxima) : this.profile.receiveMaximum;
     // The broker counts from when it noticed, and so to a later end.
     if (this.#clock.now - this.#aloneSince > this.profile.expirySeconds * 1000) this.#ended();
     const cleanStart = this.profile.expirySeconds === 0 || this.#startsClean;
     // Clean Session of 3.1.1 is both.
-    const isBrief = this.#isEnding || (version === 4 && cleanStart);
-    const expirySeconds = isBrief ? 0 : this.profile.expirySeconds;
+    this.#isBrief = this.#isEnding || (version === 4 && cleanStart);
+    const expirySeconds = this.#isBrief ? 0 : this.profile.expirySeconds;
     if (cleanStart) this.#forget();
     // Unless this one is answered, the next one must not find a session that this one began.
     if (this.#isOver) this.#startsClean = true;
     const will = !this.#isEnding &&
       this.profile.will && { ...this.profile.will, payload: `${clientId}!${++this.#wills}` };
     this.#record({ type: "connect", cleanStart, expirySeconds, receiveMaximum, version, ...(will && { will }) });
-    line.send(connectPacket({ ...this.profile, expirySeconds }, cleanStart, will || undefined));
+    line.send(connectPacket({ ...this.profile, receiveMaximum, expirySeconds }, cleanStart, will || undefined));
     this.#clock.after(CONNACK_MS, () => {
       if (this.#line !== line || this.#isConnected) return;
       line.cut();
@@ -374,6 +390,7 @@ export class Device {
   /** What goes with a connection. */
   #lost(): void {
     if (this.#isConnected) this.#aloneSince = this.#clock.now;
+    if (this.#isConnected && this.#isBrief && this.profile.expirySeconds > 0) this.#ended();
     this.#isConnected = false;
     this.#answers.length = 0;
     this.#asked.clear();
@@ -465,11 +482,12 @@ export class Device {
   #answer(answer: Answer): void {
     this.#answers.push(answer);
     if (this.#isPrompt || this.profile.answerMs === 0) return this.#sendAnswers();
-    if (this.#answers.length > 1) return;
+    if (this.#answers.length > 1 && !this.#isDeaf) return;
     this.#clock.after(this.#random.below(this.profile.answerMs), () => this.#sendAnswers());
   }
 
   #sendAnswers(): void {
+    if (this.#isDeaf) return;
     for (const answer of this.#answers.splice(0)) {
       const { cmd: by, messageId: packetId, reasonCode: reason } = answer;
       this.#record({ type: "answered", packetId, by, ...(reason >= 0x80 && { reason }) });
@@ -488,8 +506,12 @@ export class Device {
   #aliasOf(topic: string): { readonly alias: number; readonly isNew: boolean } | undefined {
     const known = this.#aliases.get(topic);
     if (known !== undefined) return { alias: known, isNew: false };
-    if (this.#aliases.size >= this.#aliasesMax) return undefined;
-    const alias = this.#aliases.size + 1;
+    const isFull = this.#aliases.size >= this.#aliasesMax;
+    const oldest = isFull ? this.#aliases.keys().next().value : undefined;
+    // Now and then a topic has to give its alias to another one.
+    if (isFull && (oldest === undefined || !this.#random.chance(0.3))) return undefined;
+    const alias = oldest === undefined ? this.#aliases.size + 1 : this.#aliases.get(oldest)!;
+    if (oldest !== undefined) this.#aliases.delete(oldest);
     this.#aliases.set(topic, alias);
     return { alias, isNew: true };
   }

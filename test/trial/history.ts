@@ -39,6 +39,8 @@ export type ClientEvent = { readonly client: string; readonly connection: number
       readonly expirySeconds: number;
       readonly receiveMaximum: number;
       readonly version?: 4 | 5;
+      /** It is going to break the protocol, and to be thrown out. */
+      readonly rude?: boolean;
       readonly will?: Will;
     }
   | { readonly type: "connected"; readonly sessionPresent: boolean }

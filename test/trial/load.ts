@@ -52,8 +52,11 @@ export class Load {
         const filter = this.#random.of(fickle.filters);
         const choice = this.#random.below(3);
         if (choice === 0) device.unwant(filter.filter);
-        else if (choice === 1) device.want(filter);
-        else device.ask((this.#random.chance(0.5) ? filter : (part.profile.filters[0] ?? filter)).filter);
+        else if (choice === 1) {
+          device.want(filter);
+          // It may have it on other terms.
+          if (this.#random.chance(0.5)) device.ask(filter.filter);
+        } else device.ask((this.#random.chance(0.5) ? filter : (part.profile.filters[0] ?? filter)).filter);
         again();
       });
     }
@@ -67,11 +70,11 @@ export class Load {
 
   #publish(
     device: Device,
-    { topics, qos, retain, expirySeconds, everyMs = BURST_MS }: NonNullable<Part["publishes"]>,
+    { topics, qos, retain, expirySeconds, everyMs = BURST_MS, burst: most = 3 }: NonNullable<Part["publishes"]>,
   ): void {
     let sent = 0;
     this.#every(everyMs, (again) => {
-      for (let burst = 1 + this.#random.below(3); burst > 0; burst--) {
+      for (let burst = 1 + this.#random.below(most); burst > 0; burst--) {
         const retains = this.#random.chance(retain);
         const clears = retains && this.#random.chance(0.1);
         const padding = this.#random.chance(0.02) ? 30_000 : this.#random.chance(0.1) ? 1000 : 0;

@@ -128,7 +128,7 @@ export class Rude {
       ? { topic: willTopic, payload: `${clientId}!${this.#connections}`, qos: 1 as const, delaySeconds: 0 }
       : undefined;
     const terms = { cleanStart: true, expirySeconds: 0, receiveMaximum: 65_535, version, ...(will && { will }) };
-    this.#record(visit, { type: "connect", ...terms });
+    this.#record(visit, { type: "connect", ...terms, rude: true });
     const connect = connectPacket(this.#device(version), true, will);
     visit.line.send({ ...connect, keepalive: offence.keepAliveSeconds ?? 0 } as Packet);
     if (offence.when === "at once") return this.#offend(visit, 0);

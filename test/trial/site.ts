@@ -75,6 +75,8 @@ export interface Site {
   sleep(ms: number): Promise<void>;
   /** Tells the history what only it can know. */
   attend?(history: History): void;
+  /** What should be over while every client is at rest, and is not. */
+  strays?(): Promise<readonly string[]>;
   /** What is left behind, when every session has ended, and should not be. */
   remains?(): Promise<readonly string[]>;
 

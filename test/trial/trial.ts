@@ -96,6 +96,7 @@ export async function trial(plan: Plan, site: Site): Promise<Outcome> {
       );
     }
     const settledMs = clock.now - faultsOver;
+    if (stuck.length === 0) stuck.push(...((await site.strays?.()) ?? []));
 
     history.close();
     return {
@@ -168,7 +169,8 @@ async function departures(offenders: readonly Rude[], site: Site): Promise<strin
 async function settled(devices: readonly Device[], site: Site, history?: History): Promise<string[]> {
   const { clock, pollMs, patienceMs } = site;
   let least = Number.POSITIVE_INFINITY;
-  let end = clock.now + patienceMs;
+  const begin = clock.now;
+  let end = begin + patienceMs;
   for (;;) {
     const missing = devices.flatMap((device) => {
       const unsettled = device.unsettled;
@@ -182,7 +184,8 @@ async function settled(devices: readonly Device[], site: Site, history?: History
       end = clock.now + patienceMs;
     }
     if (clock.now > end) return missing;
-    await site.sleep(Math.min(pollMs, 20 + missing.length));
+    // What takes long need not be looked at often.
+    await site.sleep(Math.min(pollMs, 20 + missing.length + (clock.now - begin) / 4));
   }
 }
 

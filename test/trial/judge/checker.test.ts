@@ -321,6 +321,21 @@ describe("retained", () => {
     }
   });
 
+  test("the last one of a connection is kept, whatever its QoS", () => {
+    const first = (): Story => new Story().connected("p", false).sends("m", { retain: true });
+    const both = (story: Story): Story =>
+      story.published("n", { retain: true, qos: 1, id: 2 }).acknowledged("pubrec").acknowledged("pubcomp");
+    expect(rules(both(first()).kept("t", "n"))).toEqual([]);
+    expect(rules(both(first()).kept("t", "m"))).toEqual(["retained"]);
+  });
+
+  test("what is sent after SUBACK comes live", () => {
+    const early = set("m").connected("s", false).subscribed("s", "t").delivered("s", "m", { qos: 1, retain: true });
+    expect(rules(early)).toEqual([]);
+    const late = pair().published("m", { retain: true });
+    expect(rules(late.delivered("s", "m", { retain: true }))).toEqual(["terms"]);
+  });
+
   test("a subscriber is not given what was replaced before it asked", () => {
     const story = set("m", "n").connected("s", false).subscribed("s", "t");
     // And the other one never came.
@@ -398,6 +413,80 @@ describe("wills", () => {
     expect(rules(ended().later(60_000).connected("c", true))).toEqual(["will lost"]);
     expect(rules(ended().connected("c", false, { cleanStart: true }))).toEqual(["will lost"]);
   });
+  test("one when it is due before its client, that has said DISCONNECT and not waited, is back", () => {
+    const story = witness()
+      .connected("c", false, { will: will("a", 10) })
+      .tell("c", { type: "disconnect", reason: 4 })
+      .later(11_000)
+      .connected("c", true);
+    expect(rules(story.received("s", "a", { topic: "w" }))).toEqual([]);
+  });
+
+  test("perhaps one, where connections came between that were not answered", () => {
+    const story = (): Story =>
+      witness()
+        .connected("c", false, { will: will("a", 10) })
+        .closed("c")
+        .connect("c")
+        .closed("c")
+        .connected("c", false, { cleanStart: true });
+    expect(rules(story())).toEqual([]);
+    expect(rules(story().received("s", "a", { topic: "w" }))).toEqual([]);
+  });
+
+  test("not before its delay, or the session, is over", () => {
+    const ended = (options: { expirySeconds?: number } = {}): Story =>
+      witness()
+        .connected("c", false, { will: will("a", 100), ...options })
+        .closed("c");
+    const comes = (story: Story): Story => story.received("s", "a", { topic: "w" });
+    expect(rules(comes(ended().later(50_000)))).toEqual(["will unwanted"]);
+    expect(rules(comes(ended().later(100_000)))).toEqual([]);
+    expect(rules(comes(ended({ expirySeconds: 10 }).later(10_000)))).toEqual([]);
+    expect(rules(comes(ended().connected("c", false, { cleanStart: true })))).toEqual([]);
+  });
+});
+
+describe("closed", () => {
+  const thrownOut = (story: Story, detail: string): Story => story.tell("c", { type: "closed", by: "broker", detail });
+
+  test("not without a reason", () => {
+    const one = (): Story => new Story().connected("c", false);
+    expect(rules(thrownOut(one(), "DISCONNECT 0x8e 1008"))).toEqual(["closed"]);
+    expect(rules(thrownOut(one(), "1011"))).toEqual(["closed"]);
+    expect(rules(thrownOut(one(), "1006"))).toEqual([]);
+    // It has no other answer to an UNSUBSCRIBE that takes too long.
+    expect(rules(thrownOut(new Story().connected("c", false, { version: 4 }), "1013"))).toEqual([]);
+    const goodbye = one().tell("c", { type: "disconnect", reason: 0 });
+    expect(rules(thrownOut(goodbye, "after DISCONNECT"))).toEqual([]);
+  });
+
+  test("taken over only by a connection that may have come later", () => {
+    const raced = new Story().connect("c").connected("c", false);
+    expect(rules(thrownOut(raced, "DISCONNECT 0x8e 1008"))).toEqual([]);
+    const later = new Story().connected("c", false).connected("c", true);
+    expect(rules(thrownOut(later, "DISCONNECT 0x8e 1008"))).toEqual(["closed"]);
+  });
+
+  test("nobody is refused", () => {
+    expect(rules(new Story().connect("c").tell("c", { type: "refused", reason: 0x88 }))).toEqual(["closed"]);
+  });
+});
+
+describe("QoS 0", () => {
+  const inside = (): Story =>
+    pair(0).connected("x", false).tell("x", { type: "over" }).later(30_000).sends("m", { qos: 0 });
+
+  test("comes where nothing is done to anybody", () => {
+    expect(rules(inside().later(3_000).connected("y", false))).toEqual(["lost"]);
+    expect(rules(inside().received("s", "m", { qos: 0 }).later(3_000).connected("y", false))).toEqual([]);
+  });
+
+  test("may be lost by whatever happens, and where nobody looks inside", () => {
+    expect(rules(inside().fault(false).later(3_000).connected("y", false))).toEqual([]);
+    const outside = pair(0).later(30_000).sends("m", { qos: 0 });
+    expect(rules(outside.later(3_000).connected("y", false))).toEqual([]);
+  });
 });
 
 describe("session present", () => {
@@ -414,6 +503,18 @@ describe("session present", () => {
       new Story().connected("c", false).tell("c", { type: "disconnect", reason: 0, expirySeconds: 0 });
     expect(rules(ended().closed("c").connected("c", false))).toEqual([]);
     expect(rules(ended().closed("c").connected("c", true))).toEqual(["session present"]);
+  });
+
+  test("0 when it has expired since the broker was through with its last connection", () => {
+    const expiring = (ms: number): Story => {
+      const story = new Story().connected("c", false, { expirySeconds: 10 }).closed("c");
+      return story.tell("c", { type: "over" }).later(ms);
+    };
+    expect(rules(expiring(20_000).connected("c", true, { expirySeconds: 10 }))).toEqual(["session present"]);
+    expect(rules(expiring(20_000).connected("c", false, { expirySeconds: 10 }))).toEqual([]);
+    expect(rules(expiring(5_000).connected("c", true, { expirySeconds: 10 }))).toEqual([]);
+    const asked = expiring(5_000).connect("c", { expirySeconds: 10 }).closed("c").later(15_000);
+    expect(rules(asked.connected("c", true, { expirySeconds: 10 }))).toEqual([]);
   });
 
   test("0 where there is none, and after a clean start", () => {

@@ -4,7 +4,7 @@
  *
  * | rule | what must hold |
  * |---|---|
- * | lost | an acknowledged QoS 1 or 2 message reaches every session that was subscribed before it was sent, still is, and is connected at the end; of a session that ended, what came later from the same publisher on the same topic proves that nothing before it is on its way |
+ * | lost | an acknowledged QoS 1 or 2 message reaches every session that was subscribed before it was sent, still is, and is connected at the end; of a session that ended, what came later from the same publisher on the same topic proves that nothing before it is on its way; QoS 0 does where nothing is done to anybody |
  * | repeated | a QoS 2 delivery comes once per session, however often its publisher repeats itself, a QoS 0 message once at most; a QoS 1 one once if nothing went wrong; a retained one once per SUBSCRIBE |
  * | lost, repeated in a share group | such a message reaches somebody, if a session that goes on was in the group all the time; no two members have it, unless one that went had not acknowledged it at QoS 1 |
  * | order | per publisher, topic and QoS, first deliveries come in the order of sending to whoever was subscribed before, and a will last; what is sent again keeps its order and comes before anything new |
@@ -13,7 +13,8 @@
  * | terms | QoS, RETAIN, Subscription Identifiers and No Local are as the subscriptions have them that may be in force |
  * | expiry | Message Expiry Interval comes less the time that the message waited, and nothing comes after it |
  * | retained | a topic's retained message is the last acknowledged one, or one that may have come after it, and every SUBSCRIBE that asks for it gets it |
- * | will lost, will unwanted | a will for each abnormal end, none for DISCONNECT 0 and none while the connection lives |
+ * | will lost, will unwanted | a will for each abnormal end, none for DISCONNECT 0, none while the connection lives, and none before its delay or its session is over |
+ * | closed | the broker refuses nobody and throws nobody out, but for a later connection of the client |
  * | session present | CONNACK says 1 exactly when there is a session to resume |
  * | packet id | one message at a time under one id, and a QoS 2 id until PUBREL |
  * | receive maximum | what is unanswered on a connection stays within what its CONNECT allows |
@@ -28,6 +29,7 @@
  */
 import type { ClientEvent, HistoryEvent } from "../history.ts";
 import type { Came } from "./arrivals.ts";
+import { Closings } from "./closings.ts";
 import { Connection } from "./connection.ts";
 import { Groups } from "./groups.ts";
 import { OWN } from "./membership.ts";
@@ -54,6 +56,8 @@ export function owed(history: readonly HistoryEvent[]): Violation[] {
 }
 
 const LOSSES: readonly Rule[] = ["lost", "will lost"];
+/** What goes through the broker, and does not wait, is through after that. */
+const PROMPT_MS = 2_000;
 
 interface Client {
   readonly name: string;
@@ -63,6 +67,7 @@ interface Client {
   readonly presence: Presence;
   readonly outbox: Outbox;
   readonly wills: Wills;
+  readonly closings: Closings;
 }
 
 class Reading {
@@ -75,6 +80,8 @@ class Reading {
   /** Messages that the broker says were lost. */
   #dropped = 0;
   readonly #groups = new Groups(this.#weather, this.#verdict);
+  /** The history is told by who looks inside, and so notes when the broker drops QoS 0. */
+  #isInside = false;
 
   get violations(): Violation[] {
     const { violations } = this.#verdict;
@@ -106,6 +113,7 @@ class Reading {
       if (session && connection?.connected) {
         this.#checkComplete(session);
         this.#checkScans(session, connection);
+        if (this.#isInside) this.#checkQos0(session, connection);
       }
       this.#checkWills(client);
     }
@@ -119,6 +127,7 @@ class Reading {
   #clientEvent(client: Client, event: ClientEvent): void {
     if (event.type === "connect") return this.#connect(client, event);
     if (event.type === "over") {
+      this.#isInside = true;
       const connection = client.connections.find(({ number }) => number === event.connection);
       // One that was never told that it is welcome does not come back to say that it is over.
       if (connection?.connack) connection.over = this.#verdict.now;
@@ -131,12 +140,13 @@ class Reading {
       case "connected":
         return this.#connected(client, connection, event.sessionPresent);
       case "refused":
-        return;
+        return client.closings.refused(connection, event.reason);
       case "disconnect":
         connection.disconnect = { ...this.#verdict.now, reason: event.reason };
         if (event.expirySeconds !== undefined) connection.expiryAtEnd = event.expirySeconds;
         return;
       case "closed":
+        if (event.by === "broker") client.closings.closed(connection, client.connections, event.detail);
         return this.#ends(client, connection, true);
       case "publish":
         return this.#publish(client, connection, event);
@@ -168,6 +178,7 @@ class Reading {
     const connection = new Connection(event, this.#verdict.now);
     if (event.cleanStart) this.#sessionEnds(client);
     client.presence.connect(connection);
+    client.wills.comes(this.#verdict.now);
     if (event.will) {
       const { topic, payload, qos, retain = false } = event.will;
       const sending = { topic, payload, qos, retain, expirySeconds: undefined };
@@ -181,7 +192,7 @@ class Reading {
   #connected(client: Client, connection: Connection, present: boolean): void {
     connection.connack = { ...this.#verdict.now, present };
     client.presence.connected(connection);
-    client.wills.connected(connection, client.connections, this.#verdict.now);
+    client.wills.connected(connection, this.#verdict.now);
     if (present && client.session) return;
     this.#sessionEnds(client);
     for (const earlier of this.#ended) {
@@ -207,7 +218,7 @@ class Reading {
     client.connection = undefined;
     connection.end = now;
     client.session?.subscriptions.lost();
-    client.wills.ended(connection, seen, now);
+    client.wills.ended(connection, seen);
     if (client.presence.ended(connection, seen, now)) this.#sessionEnds(client);
   }
 
@@ -272,6 +283,19 @@ class Reading {
     }
   }
 
+  /** QoS 0 comes too, where there is nothing that it could be lost by. */
+  #checkQos0({ client, subscriptions, arrivals }: Session, { connack }: Connection): void {
+    for (const message of this.#messages.all) {
+      const { isWill, qos, expirySeconds, payload, topic, sent, connection: by } = message;
+      if (isWill || qos > 0 || expirySeconds !== undefined || payload === "") continue;
+      const toMs = sent.ms + PROMPT_MS;
+      if (sent.index < connack!.index || toMs > Math.min(by.endMs, this.#verdict.now.ms)) continue;
+      if (arrivals.own(message).length > 0 || !this.#weather.calm(sent.ms, PROMPT_MS)) continue;
+      if (subscriptions.must(message).length === 0) continue;
+      this.#verdict.find("lost", client, `"${payload}" on ${topic} (QoS 0) never came`, payload);
+    }
+  }
+
   #checkGaps({ client, subscriptions, arrivals }: Session): void {
     for (const message of this.#messages.all) {
       if (!isDue(message) || arrivals.own(message).length > 0) continue;
@@ -305,16 +329,20 @@ class Reading {
   }
 
   #checkWills({ name, wills, connection: present }: Client): void {
-    for (const { message, connection, fate } of wills.fates(present)) {
+    for (const { message, connection, fate, notBeforeMs } of wills.fates(present)) {
       const what = `the will "${message.payload}" of ${name}`;
       for (const { name: other, session, connection: its } of this.#clients.values()) {
         if (!session) continue;
         const { payload } = message;
-        const came = session.arrivals.copies(message).length > 0;
+        const [first] = session.arrivals.copies(message);
+        const came = first !== undefined;
         if (came && fate === "lives") {
           this.#verdict.find("will unwanted", other, `${what}, whose connection lives`, payload);
         } else if (came && fate === "never") {
           this.#verdict.find("will unwanted", other, `${what}, whose end was orderly`, payload);
+        } else if (first && first.at.ms < notBeforeMs) {
+          const early = Math.round(notBeforeMs - first.at.ms);
+          this.#verdict.find("will unwanted", other, `${what} ${early} ms before it was due`, payload);
         }
         if (fate !== "must" || !its?.connected || message.qos === 0 || session.arrivals.own(message).length > 0)
           continue;
@@ -340,6 +368,7 @@ class Reading {
         presence: new Presence(name, this.#verdict),
         outbox: new Outbox(name, this.#verdict),
         wills: new Wills(),
+        closings: new Closings(name, this.#verdict),
       };
       this.#clients.set(name, client);
     }

@@ -17,6 +17,7 @@ export class Connection {
   readonly expirySeconds: number;
   readonly receiveMaximum: number;
   readonly version: 4 | 5;
+  readonly rude: boolean;
   readonly connect: Moment;
   connack: (Moment & { readonly present: boolean }) | undefined;
   disconnect: (Moment & { readonly reason: number }) | undefined;
@@ -42,6 +43,7 @@ export class Connection {
     this.expiryAtEnd = event.expirySeconds;
     this.receiveMaximum = event.receiveMaximum;
     this.version = event.version ?? 5;
+    this.rude = event.rude ?? false;
     this.connect = connect;
   }
 

@@ -12,6 +12,8 @@ export class Presence {
   readonly #verdict: Verdict;
   #exists: "yes" | "no" | "maybe" = "no";
   #endedMs = 0;
+  /** The last connection, unless others came since that were not answered. */
+  #last: Connection | undefined;
   #expirySeconds = 0;
 
   constructor(client: string, verdict: Verdict) {
@@ -23,11 +25,11 @@ export class Presence {
     if (cleanStart && this.#exists === "yes") this.#exists = "maybe";
   }
 
-  connected({ cleanStart, expirySeconds, connack }: Connection): void {
+  connected({ cleanStart, expirySeconds, connect, connack }: Connection): void {
     const { present } = connack!;
     const aloneMs = this.#verdict.now.ms - this.#endedMs;
     const expired = this.#exists === "yes" && aloneMs > this.#expirySeconds * 1000 - DOUBT_MS;
-    const exists = expired ? "maybe" : this.#exists;
+    const exists = expired ? (this.#isPast(connect.ms) ? "no" : "maybe") : this.#exists;
     if (present && (cleanStart || exists === "no")) {
       const why = cleanStart ? "after a clean start" : "where there was no session";
       this.#verdict.find("session present", this.#client, `1 ${why}`);
@@ -46,6 +48,7 @@ export class Presence {
    */
   ended(connection: Connection, seen: boolean, now: Moment): boolean {
     const { connected, disconnect, expirySeconds, expiryAtEnd } = connection;
+    this.#last = connected ? connection : undefined;
     if (connected) {
       this.#endedMs = disconnect?.ms ?? now.ms;
       this.#expirySeconds = expiryAtEnd;
@@ -56,6 +59,14 @@ export class Presence {
     // Until the broker has noticed, it may still know it.
     this.#exists = (seen && disconnect !== undefined) || this.#exists === "no" ? "no" : "maybe";
     return true;
+  }
+
+  /** The session has expired for certain: it is known when the broker was through with its last connection. */
+  #isPast(atMs: number): boolean {
+    const { over, killed, endMs } = this.#last ?? {};
+    // One that took longer may have given up before its session object heard of its end.
+    if (!over || killed || over.ms - endMs! > SETTLING_MS) return false;
+    return atMs > over.ms + this.#expirySeconds * 1000 + DOUBT_MS;
   }
 
   /** What a connection knew is lost. */

@@ -77,9 +77,13 @@ export class Retained {
     this.#verdict.find("retained", topic, `${says} is retained, not ${wanted}`, messages.at(-1)?.payload ?? payload);
   }
 
-  /** Two of one publisher and QoS come in its order, but one of QoS 1 may come once more, behind later ones. */
+  /**
+   * Two of one publisher and QoS come in its order, and all of one connection as far as they are retained, but one of QoS 1
+   * may come once more, behind later ones.
+   */
   #isBehind(one: Message, other: Message): boolean {
     if (one.isWill || !wasSentOnce(one, this.#weather)) return false;
-    return other.publisher === one.publisher && other.qos === one.qos && other.sent.index > one.sent.index;
+    const isOne = other.qos === one.qos || other.connection === one.connection;
+    return other.publisher === one.publisher && isOne && other.sent.index > one.sent.index;
   }
 }

@@ -159,7 +159,9 @@ export class Subscriptions {
         if (!ask.terms || this.#leavesOut(ask.terms, message)) return [];
         // What one SUBSCRIBE asked for goes on on the terms of the next one, or of the one before if it is refused.
         const asking = asks.slice(runStart(asks, i)).some((other) => {
-          return other.retained && (other.askedAt <= ask.askedAt || other.state !== "granted");
+          // What was sent after SUBACK comes live.
+          if (!other.retained || (other.state === "granted" && message.sent.index > other.closedAt)) return false;
+          return other.askedAt <= ask.askedAt || other.state !== "granted";
         });
         return asking ? [ask.terms] : [];
       }),

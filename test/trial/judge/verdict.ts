@@ -12,6 +12,7 @@ export type Rule =
   | "will lost"
   | "will unwanted"
   | "session present"
+  | "closed"
   | "packet id"
   | "receive maximum"
   | "dup"

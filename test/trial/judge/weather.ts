@@ -6,13 +6,23 @@
 /** A fault may last for a second, and links need some to be there again. */
 const LASTS_MS = 6_000;
 /** Faults that leave the broker alone: what becomes of connections whose network fails is known of each. */
-const PEACEFUL: readonly string[] = ["socket", "worker", "slow", "alarm", "storm", "lag", "calls"];
+const PEACEFUL: readonly string[] = ["socket", "worker", "slow", "alarm", "storm", "lag", "calls", "deaf"];
+
+/** So long after anything at all was done to anybody nothing of it is left. */
+const CALM_MS = 20_000;
 
 export class Weather {
   readonly #disturbances: number[] = [];
+  readonly #faults: number[] = [];
 
   fault(name: string, ms: number): void {
+    this.#faults.push(ms);
     if (!PEACEFUL.includes(name)) this.#disturbances.push(ms);
+  }
+
+  /** Nothing was done to anybody around that time. */
+  calm(ms: number, forMs: number): boolean {
+    return !this.#faults.some((faultMs) => faultMs >= ms - CALM_MS && faultMs <= ms + forMs);
   }
 
   disturbed(fromMs: number, toMs: number): boolean {

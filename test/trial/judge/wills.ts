@@ -20,6 +20,10 @@ interface WillStory {
   fate: "may" | "must" | "never";
   /** An abnormal end whose delay runs. */
   endedMs: number | undefined;
+  /** Connections that have come since, answered or not. */
+  followers: number;
+  /** It may not come before, in ms: its delay has to pass, or its session to end. Undefined: its connection lives. */
+  notBeforeMs: number | undefined;
   /** Whoever was to settle the DISCONNECT has lost its memory. */
   forgotten: boolean;
 }
@@ -29,6 +33,7 @@ export interface WillFate {
   readonly message: Message;
   readonly connection: Connection;
   readonly fate: "may" | "must" | "never" | "lives";
+  readonly notBeforeMs: number;
 }
 
 export class Wills {
@@ -36,37 +41,52 @@ export class Wills {
 
   /** A connection that has a will begins. */
   connect(will: Will, message: Message, connection: Connection): void {
-    this.#stories.push({ will, message, connection, fate: "may", endedMs: undefined, forgotten: false });
+    const story = {
+      will,
+      message,
+      connection,
+      endedMs: undefined,
+      followers: 0,
+      notBeforeMs: undefined,
+      forgotten: false,
+    };
+    this.#stories.push({ ...story, fate: "may" });
   }
 
-  /**
-   * A connection is there: it goes on with the session, or begins another one.
-   *
-   * @param all connections of the client
-   */
-  connected(connection: Connection, all: readonly Connection[], now: Moment): void {
+  /** A connection comes that may end the session, and with it the wait for wills; or go on with it. */
+  comes(now: Moment): void {
+    for (const story of this.#stories) {
+      if (story.notBeforeMs !== undefined) story.notBeforeMs = Math.min(story.notBeforeMs, now.ms);
+      if (story.endedMs !== undefined) story.followers += 1;
+    }
+  }
+
+  /** A connection is there: it goes on with the session, or begins another one. */
+  connected(connection: Connection, now: Moment): void {
     for (const story of this.#stories) {
       if (story.connection === connection || story.endedMs === undefined) continue;
       const aloneMs = now.ms - story.endedMs;
-      story.endedMs = undefined;
-      // One in between that was never answered may have gone on with the session.
-      const between = all.slice(all.indexOf(story.connection) + 1, all.indexOf(connection));
-      if (between.some(({ connected }) => !connected)) continue;
       const delayMs = story.will.delaySeconds * 1000;
-      if (!connection.connack!.present) story.fate = "must";
+      // What became of those that were not answered, nobody knows.
+      if (story.followers > 1) story.fate = "may";
+      else if (!connection.connack!.present) story.fate = "must";
       // The broker counts from when it hears of the end, and of a dead Worker's connections it may hear late.
       else if (aloneMs > delayMs + SETTLING_MS) story.fate = story.connection.killed ? "may" : "must";
       else if (aloneMs < delayMs - DOUBT_MS) story.fate = "never";
+      story.endedMs = undefined;
     }
   }
 
   /** @param seen the client saw the socket end, and does not just take its place with another one */
-  ended(connection: Connection, seen: boolean, now: Moment): void {
+  ended(connection: Connection, seen: boolean): void {
     const story = this.#of(connection);
     if (!story || !connection.connected) return;
+    const waitSeconds = Math.min(story.will.delaySeconds, connection.expiryAtEnd);
+    story.notBeforeMs = connection.endMs + waitSeconds * 1000 - DOUBT_MS;
     // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
     if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
-    else if (story.will.delaySeconds > 0) story.endedMs = connection.disconnect?.ms ?? now.ms;
+    // Who does not wait for the end of its socket has left with DISCONNECT.
+    else if (story.will.delaySeconds > 0) story.endedMs = connection.endMs;
     else story.fate = "must";
   }
 
@@ -81,10 +101,10 @@ export class Wills {
   }
 
   fates(present: Connection | undefined): WillFate[] {
-    return this.#stories.map(({ message, connection, fate, forgotten }) => {
-      if (connection === present && connection.connected) return { message, connection, fate: "lives" };
+    return this.#stories.map(({ message, connection, fate, notBeforeMs = 0, forgotten }) => {
+      if (connection === present && connection.connected) return { message, connection, fate: "lives", notBeforeMs };
       const doubted = fate === "never" && connection.disconnect !== undefined && forgotten;
-      return { message, connection, fate: doubted ? "may" : fate };
+      return { message, connection, fate: doubted ? "may" : fate, notBeforeMs };
     });
   }
 
