@@ -10,6 +10,8 @@ const PEACEFUL: readonly string[] = ["socket", "worker", "slow", "alarm", "storm
 
 export class Weather {
   readonly #disturbances: number[] = [];
+  /** Messages were lost to a limit, and reported. */
+  loses = false;
 
   fault(name: string, ms: number): void {
     if (!PEACEFUL.includes(name)) this.#disturbances.push(ms);
