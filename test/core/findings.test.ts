@@ -490,3 +490,23 @@ describe("a session in two share groups that handed it the same message", () => 
     expect(other.payloads).toEqual([]);
   });
 });
+
+test("what a limit takes from the log while it is on its way to a client is reported", () => {
+  const world = new World({ shards: 1, limits: { queueSecondsMax: 60 } });
+  const options = { clean: false, properties: { sessionExpiryInterval: 3600 } };
+  const subscriber = world.connected("subscriber", options);
+  subscriber.subscribe("t", 1);
+  world.settle();
+  const publisher = world.connected("publisher");
+  // Whether its client has it when its Worker dies, nobody knows.
+  subscriber.acknowledges = false;
+  publisher.publish("t", "m", { qos: 1 });
+  world.settle();
+  subscriber.driver.kill();
+  expect(publisher.acknowledged).toHaveLength(1);
+  world.advance(120_000);
+  const again = world.connected("subscriber", options);
+  world.advance(5_000);
+  expect(again.payloads).toEqual([]);
+  expect(world.shards[0]!.reports.map(({ messages }) => messages)).toEqual([1]);
+});

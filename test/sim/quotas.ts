@@ -11,9 +11,10 @@ const CHOICES = {
   unansweredBytesMax: [120_000, 200_000],
   queueMessagesMax: [1, 5, 20],
   queueBytesMax: [100, 1_000, 40_000],
-  queueSecondsMax: [1, 5, 60],
-  logBytesMax: [1_000, 10_000, 40_000],
-  shardBytesMax: [150_000, 250_000],
+  queueSecondsMax: [60, 90],
+  logBytesMax: [10_000, 40_000],
+  // Retained messages alone must not fill it: they stay.
+  shardBytesMax: [280_000, 400_000],
 } satisfies Partial<Record<keyof Limits, readonly number[]>>;
 
 export function quotas(random: Random): Partial<Limits> {

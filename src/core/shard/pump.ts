@@ -31,14 +31,17 @@ export class Pump {
   readonly #outbox: Outbox;
   readonly #places: Places;
   readonly #backlogBytesMax: number;
+  /** A message was to be sent again and is gone, because a limit took it from the log. */
+  readonly #lost: () => void;
 
-  constructor(parts: Parts, backlogBytesMax: number) {
+  constructor(parts: Parts, backlogBytesMax: number, lost: () => void) {
     this.#log = parts.log;
     this.#retained = parts.retained;
     this.#fanout = parts.fanout;
     this.#outbox = parts.outbox;
     this.#places = parts.places;
     this.#backlogBytesMax = backlogBytesMax;
+    this.#lost = lost;
   }
 
   /** Delivers as much as the session may have now. Returns true when something about it changed. */
@@ -103,10 +106,12 @@ export class Pump {
         this.#send(to, packet.bytes, packet.topicBytes, delivery);
       } else if (delivery.qos === 2) {
         // Its message is gone, but the client may hold its id: PUBREL frees it [MQTT-4.3.3-6].
+        this.#missed(delivery);
         delivery.phase = Phase.Received;
         this.#places.exact(to);
         writeRecorded(this.#outbox.records(to.outlet!), delivery.packetId);
       } else {
+        this.#missed(delivery);
         to.inflight.delete(delivery.packetId);
         const shared = to.shared.get(delivery.packetId);
         to.shared.delete(delivery.packetId);
@@ -115,6 +120,11 @@ export class Pump {
       to.resends.shift();
     }
     return true;
+  }
+
+  /** Nobody knows whether its client has it. Of retained messages another may have taken its place. */
+  #missed({ offset, source, shared }: InflightRecord): void {
+    if ((source === 0 || shared) && !this.#log.at(offset)) this.#lost();
   }
 
   /** The packet of a delivery once more; undefined when its message is gone, or too large for this connection. */

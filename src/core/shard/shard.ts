@@ -128,7 +128,13 @@ export class Shard {
     const fanout = new Fanout(tree);
     const outbox = this.#outbox;
     const grace = new Grace(store, links.length === 0, now);
-    const pump = new Pump({ log, retained, fanout, outbox, places }, limits.deliveryBacklogBytesMax);
+    const report = (why: string, messages: number, sessions: number): void => {
+      this.counters.overflowed += messages;
+      this.#effects.push({ type: "report", why, messages, sessions });
+    };
+    const pump = new Pump({ log, retained, fanout, outbox, places }, limits.deliveryBacklogBytesMax, () => {
+      report("gone before it was acknowledged", 1, 1);
+    });
     const groups = new ShareGroups({ store, log, tree, fanout, places });
     const sharePump = new SharePump(
       { log, outbox, pump, groups },
@@ -146,10 +152,7 @@ export class Shard {
     this.#grace = grace;
     this.#pump = pump;
     this.#roster = new Roster(config, parts, (link) => this.#closing.push(link));
-    this.#queues = new Queues({ log, fanout, groups, roster: this.#roster }, limits, (why, messages, sessions) => {
-      this.counters.overflowed += messages;
-      this.#effects.push({ type: "report", why, messages, sessions });
-    });
+    this.#queues = new Queues({ log, fanout, groups, roster: this.#roster }, limits, report);
     this.#dispatch = new Dispatch(
       { log, retained, fanout, outbox, pump, sharePump, grace },
       {

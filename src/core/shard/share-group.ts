@@ -149,13 +149,17 @@ export class ShareGroup {
     return needs === Infinity ? undefined : needs;
   }
 
-  /** The log keeps nothing up to this offset any more. Returns how many messages so were lost that had come back. */
+  /**
+   * The log keeps nothing up to this offset any more. Returns how many messages so were lost that had come back, or are
+   * with members, who may not have got them.
+   */
   release(offset: number): number {
     if (this.behind !== undefined && this.behind < offset) this.reach(offset);
-    for (const handed of this.out.keys()) if (handed <= offset) this.out.delete(handed);
+    const lost = [...this.out.keys()].filter((handed) => handed <= offset);
+    for (const handed of lost) this.out.delete(handed);
     const kept = this.back.findIndex((waiting) => waiting > offset);
     this.dirty = true;
-    return this.back.splice(0, kept < 0 ? this.back.length : kept).length;
+    return lost.length + this.back.splice(0, kept < 0 ? this.back.length : kept).length;
   }
 
   #changed(): void {

@@ -219,7 +219,9 @@ export class Arrivals {
 
   #mayBeLate(packet: Received, message: Message, latest: Message): boolean {
     // Who subscribes late, or at QoS 0, may get the end of what is published, and then all of it again.
-    const late = packet.qos === 0 || !this.#subscriptions.must(message).some(({ qos }) => qos > 0);
+    // So may who lost the first copy to a limit.
+    const late =
+      this.#weather.loses || packet.qos === 0 || !this.#subscriptions.must(message).some(({ qos }) => qos > 0);
     if (message.qos === 1 && !this.#wasSentOnce(message) && late) return true;
     // So may what the publisher has given up with its session, whenever the broker comes to it.
     const { connection, acknowledged } = message;

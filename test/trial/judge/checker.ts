@@ -98,6 +98,7 @@ class Reading {
       if (event.forgets) this.#forget(event.client);
     } else if (event.type === "dropped") {
       this.#dropped += event.messages;
+      this.#weather.loses = true;
     } else if (event.type === "kept") {
       this.#retained.kept(event.topic, event.payload);
     } else {

@@ -14,6 +14,8 @@ const CALM_MS = 20_000;
 export class Weather {
   readonly #disturbances: number[] = [];
   readonly #faults: number[] = [];
+  /** Messages were lost to a limit, and reported. */
+  loses = false;
 
   fault(name: string, ms: number): void {
     this.#faults.push(ms);
