@@ -733,3 +733,123 @@ describe("share groups", () => {
     expect(rules(two().delivered("a", "n").closed("b").delivered("a", "m"))).toEqual([]);
   });
 });
+
+describe("terms", () => {
+  const subscribed = (options: Partial<Filter>, qos: Qos = 2): Story =>
+    new Story().connected("p", false).connected("s", false).subscribed("s", "t", qos, options);
+
+  test("a delivery is at the QoS of the message or the subscription, whichever is lower", () => {
+    expect(rules(subscribed({}, 1).published("m").delivered("s", "m", { qos: 1 }))).toEqual([]);
+    expect(rules(subscribed({}, 1).published("m").delivered("s", "m", { qos: 2 }))).toEqual(["terms"]);
+    expect(rules(subscribed({}, 2).published("m").delivered("s", "m", { qos: 1 }))).toEqual(["terms"]);
+  });
+
+  test("with the identifiers of the subscriptions that match, all of them and no others", () => {
+    const with7 = (): Story => subscribed({ identifier: 7 }).published("m");
+    expect(rules(with7().delivered("s", "m", { identifiers: [7] }))).toEqual([]);
+    expect(rules(with7().delivered("s", "m"))).toEqual(["terms"]);
+    expect(rules(with7().delivered("s", "m", { identifiers: [7, 8] }))).toEqual(["terms"]);
+  });
+
+  test("with RETAIN only as a retained message, or as published if that was asked for", () => {
+    const live = { retain: true };
+    const asPublished = subscribed({ retainAsPublished: true, retainHandling: 2 }).published("m", live);
+    expect(rules(asPublished.delivered("s", "m", live))).toEqual([]);
+    const plain = subscribed({ retainHandling: 2 }).published("m", live);
+    expect(rules(plain.delivered("s", "m", live))).toEqual(["terms"]);
+  });
+
+  test("not to its publisher with No Local", () => {
+    const own = (noLocal: boolean): Story => {
+      const story = new Story().connected("p", false).subscribed("p", "t", 2, { noLocal });
+      return story.published("m").delivered("p", "m");
+    };
+    expect(rules(own(false))).toEqual([]);
+    expect(rules(own(true))).toEqual(["uninvited"]);
+  });
+
+  test("SUBACK grants what was asked for, and UNSUBACK knows what was there", () => {
+    const asks = new Story().connected("s", false);
+    asks.tell("s", { type: "subscribe", packetId: 1, filters: [{ filter: "t", qos: 1 }] });
+    expect(rules(asks.tell("s", { type: "subscribed", packetId: 1, granted: [2] }))).toEqual(["answer"]);
+    const leaves = (code: number): Story => {
+      const story = subscribed({}).tell("s", { type: "unsubscribe", packetId: 2, filters: ["t"] });
+      return story.tell("s", { type: "unsubscribed", packetId: 2, granted: [code] });
+    };
+    expect(rules(leaves(0))).toEqual([]);
+    expect(rules(leaves(0x11))).toEqual(["answer"]);
+  });
+});
+
+describe("expiry", () => {
+  test("a message comes with what is left of its Message Expiry Interval, and not after it", () => {
+    const comes = (laterMs: number, expirySeconds: number | undefined): Story => {
+      const story = pair(1).tell("p", {
+        type: "publish",
+        topic: "t",
+        payload: "m",
+        qos: 1,
+        retain: false,
+        dup: false,
+        packetId: 1,
+        expirySeconds: 10,
+      });
+      const left = expirySeconds !== undefined && { expirySeconds };
+      const received = { topic: "t", payload: "m", qos: 1, retain: false, dup: false, packetId: 7, ...left };
+      return story
+        .acknowledged("puback")
+        .later(laterMs)
+        .tell("s", { type: "received", ...received });
+    };
+    expect(rules(comes(0, 10))).toEqual([]);
+    expect(rules(comes(3_500, 6))).toEqual([]);
+    expect(rules(comes(3_500, 4))).toEqual(["expiry"]);
+    expect(rules(comes(3_500, undefined))).toEqual(["expiry"]);
+    expect(rules(comes(12_000, 0))).toEqual(["expiry"]);
+  });
+});
+
+describe("what is sent again", () => {
+  /** Two messages came and were not answered when the connection ended. */
+  const two = (): Story => {
+    const story = pair().published("m").published("n", { id: 2 });
+    story.received("s", "m", { id: 7 }).received("s", "n", { id: 8 });
+    return story.closed("s").connected("s", true);
+  };
+
+  test("comes in its order", () => {
+    const inOrder = two().delivered("s", "m", { id: 7, dup: true });
+    expect(rules(inOrder.delivered("s", "n", { id: 8, dup: true }))).toEqual([]);
+    const reversed = two().delivered("s", "n", { id: 8, dup: true });
+    expect(rules(reversed.delivered("s", "m", { id: 7, dup: true }))).toEqual(["order"]);
+  });
+
+  test("comes before anything new", () => {
+    const behind = two().published("o").delivered("s", "o", { id: 9 }).delivered("s", "m", { id: 7, dup: true });
+    expect(rules(behind.delivered("s", "n", { id: 8, dup: true }))).toContain("order");
+  });
+
+  test("PUBREL comes for what was received, or where a connection before may have said so", () => {
+    expect(rules(pair().published("m").delivered("s", "m"))).toEqual([]);
+    expect(rules(pair().released("s", 9))).toEqual(["answer"]);
+    expect(rules(pair().published("m").received("s", "m").released("s"))).toContain("answer");
+    const resumed = pair().published("m").received("s", "m").answered("s", "pubrec");
+    expect(rules(resumed.closed("s").connected("s", true).released("s"))).toEqual([]);
+  });
+});
+
+describe("scans", () => {
+  const kept = (): Story => new Story().connected("p", false).published("m", { retain: true });
+
+  test("a SUBSCRIBE gets what is retained, if it asks for it", () => {
+    expect(rules(kept().connected("s", false).subscribed("s", "t"))).toEqual(["retained"]);
+    const got = kept().connected("s", false).subscribed("s", "t").delivered("s", "m", { retain: true });
+    expect(rules(got)).toEqual([]);
+    expect(rules(kept().connected("s", false).subscribed("s", "t", 2, { retainHandling: 2 }))).toEqual([]);
+  });
+
+  test("unless it is replaced meanwhile", () => {
+    const replaced = kept().connected("s", false).subscribed("s", "t").published("n", { retain: true });
+    expect(rules(replaced.delivered("s", "n"))).toEqual([]);
+  });
+});
