@@ -1,6 +1,6 @@
 /** What is wrong with a simulation, if anything is. */
 
-import { explanation, summary } from "../trial/report.ts";
+import { concerned, explanation, summary } from "../trial/report.ts";
 import type { Outcome } from "../trial/trial.ts";
 import type { Simulation } from "./simulate.ts";
 
@@ -37,7 +37,10 @@ export function findingIn(outcome: Outcome): Finding | undefined {
         (event.type === "publish" && event.payload === payload) ||
         (event.type === "connect" && event.will?.payload === payload),
     );
-    const clients = new Set([client, ...(publisher && "client" in publisher ? [String(publisher.client)] : [])]);
+    const clients = new Set([
+      ...concerned(events, client),
+      ...(publisher && "client" in publisher ? [String(publisher.client)] : []),
+    ]);
     return { kind: rule, says, clients: [...clients], at: index, story };
   }
   const [missing] = stuck;

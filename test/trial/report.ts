@@ -94,7 +94,7 @@ export function explanation({ events, violations, log }: Outcome): string {
 function excerpt(events: readonly HistoryEvent[], violation: Violation): string {
   const { payload, client, index: seen } = violation;
   const about = new Set<number>();
-  const actors = new Set(sharedFilter(client) === undefined ? [client] : membersOf(events, client));
+  const actors = new Set(concerned(events, client));
   const underway = new Map<string, number>();
   let others = 0;
   for (const [index, event] of events.entries()) {
@@ -131,11 +131,13 @@ function excerpt(events: readonly HistoryEvent[], violation: Violation): string 
   return [...lines.slice(0, half), `  … ${lines.length - 2 * half} more …`, ...lines.slice(-half)].join("\n");
 }
 
-/** Everybody who asked for a shared subscription. */
-function membersOf(events: readonly HistoryEvent[], group: string): string[] {
-  return events.flatMap((event) => {
-    return event.type === "subscribe" && event.filters.some(({ filter }) => filter === group) ? [event.client] : [];
+/** The client of a violation; of a share group everybody who asked to be in it. */
+export function concerned(events: readonly HistoryEvent[], client: string): string[] {
+  if (sharedFilter(client) === undefined) return [client];
+  const members = events.flatMap((event) => {
+    return event.type === "subscribe" && event.filters.some(({ filter }) => filter === client) ? [event.client] : [];
   });
+  return [...new Set(members)];
 }
 
 /** Where a client connected for the last but so many times. */

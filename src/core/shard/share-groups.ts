@@ -149,9 +149,11 @@ export class ShareGroups {
       let group = shared ? this.#groups.get(filters.get(source) ?? "") : undefined;
       if (known?.offset === offset) group ??= known.group;
       const out = unclaimed.find((one) => {
-        return isOut(one, offset, qos) && !claimed.has(one) && (group === undefined || one.group === group);
+        return (
+          isOut(one, offset, qos) && !claimed.has(one) && (group === undefined || one.group.filter === group.filter)
+        );
       });
-      if (shared || source === 0) group ??= out?.group;
+      if (out && (shared || source === 0)) group = out.group;
       if (out && out.group === group) claimed.add(out);
       if (group) this.#claim(attendance, packetId, group, offset);
       else if (shared) attendance.unshare(packetId);
