@@ -255,6 +255,7 @@ export class SimulatedSite implements Site {
   async mend(): Promise<void> {
     await this.limitFiles(undefined);
     this.world.onCall = undefined;
+    for (const node of this.nodes) node.unsavedMs = this.world.unsavedMs;
     for (const link of this.dead.splice(0)) link.die({ worker: 0, object: 0 });
   }
 
