@@ -99,7 +99,7 @@ export class Groups {
     // It was handed out before, and came late: its connection had been given up, or the group has forgotten it.
     const late =
       (later.connection.over?.ms ?? Infinity) <= later.at.ms || this.#weather.disturbed(sent.ms, later.at.ms);
-    if (later.packet.qos === 1 && late) return true;
+    if (later.packet.qos < 2 && late) return true;
     if (packet.qos === 2 && !earlier.refused) return false;
     const overMs = connection.over?.ms ?? Infinity;
     if (this.#weather.disturbed(at.ms - TOLD_MS, Math.min(overMs + SAVED_MS, later.at.ms))) return true;
