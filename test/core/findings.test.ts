@@ -510,3 +510,30 @@ test("what a limit takes from the log while it is on its way to a client is repo
   expect(again.payloads).toEqual([]);
   expect(world.shards[0]!.reports.map(({ messages }) => messages)).toEqual([1]);
 });
+
+test("what a session has for itself is not taken for what a share group handed it, when both were under way", () => {
+  for (let moment = 0; moment < 12; moment++) {
+    const world = new World({ shards: 1 });
+    const keeping = { clean: false, properties: { sessionExpiryInterval: 3600 } };
+    const member = world.connected("member", keeping);
+    member.acknowledges = false;
+    member.subscribe("t", 1, { subscriptionIdentifier: 3 });
+    member.subscribe("$share/group/t", 1, { subscriptionIdentifier: 2 });
+    world.advance(60_000);
+    world.connected("publisher").publish("t", "m", { qos: 1 });
+    // The group's place is stored with what it handed out.
+    world.advance(1_200);
+    const [own, shared] = [3, 2].map((identifier) => {
+      return member.all("publish").find(({ properties }) => properties!["subscriptionIdentifier"] === identifier)!;
+    });
+    member.puback(shared!.messageId!);
+    world.advance(moment);
+    member.cut();
+    world.advance(20);
+    world.shards[0]!.crash();
+    const again = world.connected("member", keeping);
+    world.advance(5_000);
+    const came = again.all("publish").map(({ properties }) => properties!["subscriptionIdentifier"]);
+    expect([own!.payload!.toString(), came], `after ${moment} ms`).toEqual(["m", expect.arrayContaining([3])]);
+  }
+});

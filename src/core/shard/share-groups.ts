@@ -153,12 +153,19 @@ export class ShareGroups {
           isOut(one, offset, qos) && !claimed.has(one) && (group === undefined || one.group.filter === group.filter)
         );
       });
-      if (out && (shared || source === 0)) group = out.group;
+      if (out && (shared || (source === 0 && !this.#wantsItself(attendance, offset)))) group = out.group;
       if (out && out.group === group) claimed.add(out);
       if (group) this.#claim(attendance, packetId, group, offset);
       else if (shared) attendance.unshare(packetId);
     }
     this.#settleUnclaimed(attendance, hello);
+  }
+
+  /** True when the session has the message by an ordinary subscription as well. */
+  #wantsItself(attendance: Attendance, offset: number): boolean {
+    const { log, fanout } = this.#parts;
+    const message = log.at(offset);
+    return message !== undefined && fanout.terms(attendance, message, offset) !== undefined;
   }
 
   /** A stored session is there again, with what was in flight to it. */
