@@ -5,7 +5,7 @@
 
 import type { Random } from "../support/random.ts";
 import type { DiskFault } from "../trial/disk-fault.ts";
-import type { Dialling, Clock, Network, ObjectName, Site, Timer } from "../trial/site.ts";
+import type { Dialling, Clock, Network, ObjectName, Site } from "../trial/site.ts";
 import type { Profile } from "../trial/device.ts";
 import { StorageFailure } from "../support/node-sql.ts";
 import type { History } from "../trial/history.ts";
@@ -104,18 +104,16 @@ export class SimulatedSite implements Site {
 
   /** Waits until so many things have happened, but not for ever. */
   pass(steps: number): Promise<void> {
+    const until = this.world.steps + steps;
     return new Promise((resolve) => {
-      let timer: Timer | undefined;
-      const waiting = {
-        until: this.world.steps + steps,
-        goOn: () => {
-          timer?.cancel();
-          this.#passing.delete(waiting);
-          this.#hasWoken = true;
-          resolve();
-        },
+      const goOn = (): void => {
+        timer.cancel();
+        this.#passing.delete(waiting);
+        this.#hasWoken = true;
+        resolve();
       };
-      timer = this.clock.after(PASS_MS, waiting.goOn);
+      const waiting = { until, goOn };
+      const timer = this.clock.after(PASS_MS, goOn);
       this.#passing.add(waiting);
     });
   }
@@ -244,6 +242,7 @@ export class SimulatedSite implements Site {
   async mend(): Promise<void> {
     await this.limitFiles(undefined);
     this.world.onCall = undefined;
+    for (const node of this.nodes) node.unsavedMs = this.world.unsavedMs;
     for (const link of this.dead.splice(0)) link.die({ worker: 0, object: 0 });
   }
 
