@@ -408,27 +408,12 @@ export const SHARD = [
 
   // Subscriptions and terms.
   mutant(
-    "what is logged before a subscription is its own",
-    10,
-    "repeated",
-    fanout("filter(({ start, noLocal }) => start < offset && !(noLocal", "filter(({ noLocal }) => !(noLocal"),
-  ),
-  mutant(
     "a subscription counts from the message after the next one",
     10,
     ["lost", "stuck"],
     fanout("filter(({ start, noLocal }) => start < offset &&", "filter(({ start, noLocal }) => start + 1 < offset &&"),
   ),
 
-  mutant(
-    "a subscription that was at QoS 0 keeps its start",
-    10,
-    "repeated",
-    roster(
-      "const start = previous && previous.qos > 0 ? previous.start : head;",
-      "const start = previous ? previous.start : head;",
-    ),
-  ),
   mutant(
     "No Local does not hold for what waited",
     20,
@@ -569,6 +554,19 @@ export const SHARD = [
 ];
 
 export const SHARD_UNSEEN = [
+  unseen(
+    "a subscription that was at QoS 0 keeps its start",
+    RARE,
+    roster(
+      "const start = previous && previous.qos > 0 ? previous.start : head;",
+      "const start = previous ? previous.start : head;",
+    ),
+  ),
+  unseen(
+    "what is logged before a subscription is its own",
+    RARE,
+    fanout("filter(({ start, noLocal }) => start < offset && !(noLocal", "filter(({ noLocal }) => !(noLocal"),
+  ),
   unseen(
     "offsets are given twice after a restart",
     RARE,
