@@ -105,17 +105,16 @@ export class SimulatedSite implements Site {
 
   /** Waits until so many things have happened, but not for ever. */
   pass(steps: number): Promise<void> {
+    const until = this.world.steps + steps;
     return new Promise((resolve) => {
-      const waiting = {
-        until: this.world.steps + steps,
-        goOn: () => {
-          timer.cancel();
-          this.#passing.delete(waiting);
-          this.#hasWoken = true;
-          resolve();
-        },
+      const goOn = (): void => {
+        timer.cancel();
+        this.#passing.delete(waiting);
+        this.#hasWoken = true;
+        resolve();
       };
-      const timer = this.clock.after(PASS_MS, waiting.goOn);
+      const waiting = { until, goOn };
+      const timer = this.clock.after(PASS_MS, goOn);
       this.#passing.add(waiting);
     });
   }
