@@ -265,8 +265,8 @@ export const CONNECTION = [
     10,
     ["uninvited", "terms"],
     subscribing(
-      "    if (!this.#remove(filter) && !this.#unsure.has(filter)) return entry;\n    for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);",
-      "    if (!this.#remove(filter) && !this.#unsure.has(filter)) return entry;\n    for (const shard of shardsOfFilter(filter, this.#host.placement).slice(0, 1)) entry.waiting.add(shard);",
+      "    if (!this.#remove(filter) && !this.#unsure.has(filter) && this.#host.resumed) return entry;\n    for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);",
+      "    if (!this.#remove(filter) && !this.#unsure.has(filter) && this.#host.resumed) return entry;\n    for (const shard of shardsOfFilter(filter, this.#host.placement).slice(0, 1)) entry.waiting.add(shard);",
     ),
   ),
 

@@ -102,10 +102,7 @@ export const SHARD = [
     "a session that is settled is settled for good",
     10,
     ["lost", "stuck"],
-    roster(
-      "    this.#owing.add(attendance);\n    this.#parts.places.changed(attendance, now);",
-      "    this.#parts.places.changed(attendance, now);",
-    ),
+    roster("    this.#owing.add(attendance);\n    // Of one that is away", "    // Of one that is away"),
   ),
 
   // Places.
@@ -891,7 +888,14 @@ export const SHARD_UNSEEN = [
       "const scan = asks ? { after: 0, upTo: head } : undefined;",
     ),
   ),
-  unseen("that a scan began is not stored", RARE, roster("      if (asks) this.#parts.places.exact(by);\n", "")),
+  unseen(
+    "that a scan began is not stored",
+    RARE,
+    roster(
+      "if (asks || (previous && differs(previous, wanted))) this.#parts.places.exact(by);",
+      "if (previous && differs(previous, wanted)) this.#parts.places.exact(by);",
+    ),
+  ),
   unseen(
     "a scan that was undone goes on where it was",
     RARE,

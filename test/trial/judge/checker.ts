@@ -147,7 +147,10 @@ class Reading {
         if (event.expirySeconds !== undefined) connection.expiryAtEnd = event.expirySeconds;
         return;
       case "closed":
-        if (event.by === "broker") client.closings.closed(connection, client.connections, event.detail);
+        if (event.by === "broker") {
+          client.closings.closed(connection, client.connections, event.detail);
+          connection.thrownOut = connection.disconnect === undefined;
+        }
         return this.#ends(client, connection, true);
       case "publish":
         return this.#publish(client, connection, event);

@@ -25,6 +25,8 @@ export class Connection {
   end: Moment | undefined;
   /** The broker is through with it; undefined where nobody can tell. */
   over: Moment | undefined;
+  /** The broker ended it: for the broker that was some time before its client heard of it. */
+  thrownOut = false;
   /** Its Worker died before that. */
   killed = false;
   /** Session Expiry Interval that holds when it ends. */

@@ -82,7 +82,8 @@ export class Wills {
     const story = this.#of(connection);
     if (!story || !connection.connected) return;
     const waitSeconds = Math.min(story.will.delaySeconds, connection.expiryAtEnd);
-    story.notBeforeMs = connection.endMs + waitSeconds * 1000 - DOUBT_MS;
+    const endMs = connection.thrownOut ? connection.connack!.ms : connection.endMs;
+    story.notBeforeMs = endMs + waitSeconds * 1000 - DOUBT_MS;
     // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
     if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
     // Who does not wait for the end of its socket has left with DISCONNECT.
