@@ -370,7 +370,8 @@ export class Roster {
     if (by.persistent) {
       this.#parts.places.keep(by);
       this.#parts.store.putSubscription(by.session, subscription);
-      if (asks) this.#parts.places.exact(by);
+      // A place from before would bring what No Local had kept back.
+      if (asks || (previous?.noLocal && !wanted.noLocal)) this.#parts.places.exact(by);
     }
     return subscription;
   }
