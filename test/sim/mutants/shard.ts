@@ -891,7 +891,11 @@ export const SHARD_UNSEEN = [
       "const scan = asks ? { after: 0, upTo: head } : undefined;",
     ),
   ),
-  unseen("that a scan began is not stored", RARE, roster("      if (asks) this.#parts.places.exact(by);\n", "")),
+  unseen(
+    "that a scan began is not stored",
+    RARE,
+    roster("      if (asks || (previous?.noLocal && !wanted.noLocal)) this.#parts.places.exact(by);\n", ""),
+  ),
   unseen(
     "a scan that was undone goes on where it was",
     RARE,
