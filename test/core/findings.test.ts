@@ -405,6 +405,30 @@ describe("SUBSCRIBE again with other options while deliveries wait", () => {
     expect(subscriber.payloads).toEqual(["first", "second"]);
   });
 
+  test("[MQTT-3.8.3-3] what No Local kept back does not come after No Local was given up and everything was lost", () => {
+    const world = new World({ shards: 1 });
+    const lasting = { clean: false, properties: { sessionExpiryInterval: 3600 } };
+    // Somebody who is away keeps the log from being trimmed.
+    const absent = world.connected("absent", lasting);
+    absent.subscribe("t", 1);
+    world.settle();
+    absent.cut();
+    const client = world.connected("client", lasting);
+    client.subscribe([{ topic: "#", nl: true }], 2);
+    client.subscribe("t", 0);
+    world.advance(5_000);
+    client.publish("t", "own", { qos: 2 });
+    world.settle();
+    expect(client.payloads).toEqual(["own"]);
+    client.subscribe([{ topic: "#", rh: 2 }], 2);
+    world.settle();
+    world.killWorker("worker");
+    for (const node of [...world.shards, ...world.sessions.values()]) node.crash();
+    const again = world.connected("client", lasting);
+    world.advance(5_000);
+    expect(again.payloads).toEqual([]);
+  });
+
   test("[MQTT-3.8.3-3] a client's own message that No Local kept back does not come when No Local is given up", () => {
     const { world, subscriber } = waiting();
     subscriber.subscribe([

@@ -45,6 +45,8 @@ export class SimulatedSite implements Site {
   readonly #random: Random;
   readonly #timers = new Timers();
   readonly #startMs: number;
+  /** How long everything takes that is sent, in peace. */
+  readonly #delayMs: number;
   /** Lines whose connections may not be over yet. */
   #lines: Living[] = [];
   /** Connections of each client. */
@@ -57,9 +59,10 @@ export class SimulatedSite implements Site {
   #isDown = false;
   #hasWoken = false;
 
-  constructor(options: WorldOptions, random: Random) {
+  constructor(options: WorldOptions & { readonly delayMs: number }, random: Random) {
     this.#random = random;
     this.world = new World(options);
+    this.#delayMs = options.delayMs;
     this.#startMs = this.world.now;
     const { world } = this;
     const startMs = this.#startMs;
@@ -255,6 +258,9 @@ export class SimulatedSite implements Site {
     await this.limitFiles(undefined);
     this.world.onCall = undefined;
     for (const node of this.nodes) node.unsavedMs = this.world.unsavedMs;
+    for (const { driver } of this.linesOf()) {
+      for (const { up, down } of driver.links.values()) up.delayMs = down.delayMs = this.#delayMs;
+    }
     for (const link of this.dead.splice(0)) link.die({ worker: 0, object: 0 });
   }
 
