@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { play } from "./pool.ts";
 import { Tally } from "./tally.ts";
 
-const SEEDS = Number(process.env["SIM_SEEDS"] ?? 600);
+const SEEDS = Number(process.env["SIM_SEEDS"] ?? 300);
 const FIRST = Number(process.env["SIM_FIRST"] ?? 1);
 
 test(`every promise is kept on bad days (${SEEDS} seeds from ${FIRST})`, { timeout: 900_000 }, async () => {

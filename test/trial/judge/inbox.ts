@@ -108,6 +108,12 @@ export class Inbox {
     return copies.findLast((copy) => !copy.packet.dup);
   }
 
+  /** At QoS 1 what is sent as new may have been sent as new before. */
+  #cameTwice({ packet, message }: Came): boolean {
+    if (!message || packet.qos === 2) return false;
+    return this.#arrivals.copies(message).filter((copy) => !copy.packet.dup).length > 1;
+  }
+
   #checkAgain(came: Came, before: Came | undefined, earlier: readonly Connection[]): void {
     const { packet, message, connection } = came;
     const place = placeOf(packet.topic);
@@ -124,7 +130,7 @@ export class Inbox {
     if (last === "new") this.#find("order", `${said(packet)} was sent again behind new messages`, packet.payload);
     const original = before ?? this.#original(came);
     // Nobody knows the place of what was lost the first time, or which copy it is of what came twice.
-    if (!original || original.packet.dup || packet.retain || last === "new") return;
+    if (!original || original.packet.dup || packet.retain || last === "new" || this.#cameTwice(came)) return;
     if (message && !wasSentOnce(message, this.#weather)) return;
     if (last?.connection === original.connection && original.order < last.order) {
       this.#find("order", `${said(packet)} was sent again out of order`, packet.payload);
