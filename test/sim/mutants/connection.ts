@@ -30,8 +30,8 @@ export const CONNECTION = [
   ),
   mutant(
     "PUBCOMP leaves before the shard has forgotten the id",
-    70,
-    "closed",
+    10,
+    "thrown",
     publishing(
       "      this.#releasing.add(packetId);\n",
       "      this.#releasing.add(packetId);\n      this.#host.output.push(encodeAck(PacketType.PUBCOMP, packetId, this.#version, Reason.Success));\n",
@@ -53,8 +53,8 @@ export const CONNECTION = [
   ),
   mutant(
     "a topic alias keeps the topic that it had first",
-    10,
-    "unsent",
+    30,
+    ["unsent", "lost", "stuck"],
     aliases(
       "      this.#topics.set(alias, topic);\n      return topic;",
       "      if (!this.#topics.has(alias)) this.#topics.set(alias, topic);\n      return topic;",
@@ -62,12 +62,7 @@ export const CONNECTION = [
   ),
 
   // Going on over a new link.
-  mutant(
-    "a hello brings no cursor",
-    10,
-    ["repeated", "lost", "stuck"],
-    shardLink("cursor: this.#cursor,", "cursor: undefined,"),
-  ),
+  mutant("a hello brings no cursor", 10, ["repeated", "dup"], shardLink("cursor: this.#cursor,", "cursor: undefined,")),
   mutant(
     "the cursor of a hello is one too high",
     10,
@@ -83,26 +78,20 @@ export const CONNECTION = [
 
   mutant(
     "a hello does not say what is in flight",
-    10,
-    ["packet id", "lost", "stuck"],
+    20,
+    "stuck",
     shardLink("inflight: [...this.inflight.values(), ...this.#resuming.values()],", "inflight: [],"),
   ),
   mutant(
     "a hello leaves out what is still to be sent again",
-    20,
-    "stuck",
+    30,
+    "packet id",
     shardLink(
       "inflight: [...this.inflight.values(), ...this.#resuming.values()],",
       "inflight: [...this.inflight.values()],",
     ),
   ),
 
-  mutant(
-    "a PUBREL that a broken link swallowed is not said again",
-    70,
-    "stuck",
-    shardLink("again.push({ order, what: () => records.writeRelease(to, packetId) });", "void packetId, order;"),
-  ),
   mutant(
     "what was not answered goes again in the opposite order",
     10,
@@ -128,7 +117,7 @@ export const CONNECTION = [
 
   mutant(
     "a broken link is given up although it came back in time",
-    10,
+    30,
     "closed",
     linkLife("    this.#attempts = 0;\n    this.#brokenSince = undefined;", "    this.#attempts = 0;"),
   ),
@@ -145,21 +134,15 @@ export const CONNECTION = [
   // Deliveries and their window.
   mutant(
     "PUBREL leaves before it is stored that the client has the message",
-    10,
+    40,
     "repeated",
     shardLink('    return "recording";', '    delivery.phase = Phase.Received;\n    return "recorded";'),
   ),
   mutant(
     "acknowledgements do not reach the shard",
-    20,
+    10,
     "repeated",
     shardLink("    if (this.life.usable) records.writeAck(this.batch.records, packetId);\n", ""),
-  ),
-  mutant(
-    "a message that its client will not have keeps its place in the window",
-    70,
-    ["lost", "stuck"],
-    shardLinks("if (link?.inflight.get(packetId)?.qos === 2) this.#done(link, packetId);", "void link;"),
   ),
   mutant(
     "an acknowledgement gives two grants",
@@ -173,7 +156,7 @@ export const CONNECTION = [
   mutant(
     "deliveries do not use grants up",
     10,
-    ["lost", "will lost", "stuck"],
+    "thrown",
     window("    share.granted -= count;\n    share.outstanding += count;", "    share.outstanding += count;"),
   ),
   mutant(
@@ -186,17 +169,8 @@ export const CONNECTION = [
     ),
   ),
   mutant(
-    "a new link has its grants whatever other shards have",
-    10,
-    "receive maximum",
-    window(
-      "share.granted = Math.max(0, Math.min(this.#evenShare - share.outstanding, this.#free));",
-      "share.granted = Math.max(0, this.#evenShare - share.outstanding);",
-    ),
-  ),
-  mutant(
     "a new link has an even share besides what is unacknowledged there",
-    10,
+    30,
     "receive maximum",
     window(
       "share.granted = Math.max(0, Math.min(this.#evenShare - share.outstanding, this.#free));",
@@ -205,7 +179,7 @@ export const CONNECTION = [
   ),
   mutant(
     "grants that came back are not given to others",
-    10,
+    20,
     "thrown",
     window("    share.granted -= count;\n    share.recalled = 0;", "    share.recalled = 0;"),
   ),
@@ -218,7 +192,7 @@ export const CONNECTION = [
   ),
   mutant(
     "a client that reads again is not reported to the shards that asked",
-    10,
+    20,
     ["lost", "will lost", "stuck"],
     shardLinks("if (link.asked && link.life.usable) records.writeDrained(link.batch.records);\n", ""),
   ),
@@ -227,7 +201,7 @@ export const CONNECTION = [
   mutant(
     "SUBACK does not wait for all shards",
     10,
-    ["lost", "will lost", "stuck"],
+    ["lost", "stuck"],
     subscribing(
       "if (pending.entries.some((entry) => entry.waiting.size > 0)) return;",
       "if (pending.entries.some((entry) => entry.waiting.size > 0 && entry.confirmed.size === 0)) return;",
@@ -237,13 +211,13 @@ export const CONNECTION = [
   mutant(
     "a resumed client is told that it had not what it unsubscribes from",
     10,
-    ["answer", "uninvited"],
+    "answer",
     connection("      this.#subscribing.resume(welcome.subscriptions);\n", ""),
   ),
   mutant(
     "the hello of a resumed session names no subscription",
     10,
-    ["lost", "will lost", "stuck"],
+    ["answer", "lost", "will lost"],
     shardLinks(
       "this.to(shard, now).subscriptions.set(subscription.filter, resumed(subscription));",
       "this.to(shard, now);",
@@ -253,7 +227,7 @@ export const CONNECTION = [
   mutant(
     "UNSUBSCRIBE is told to one shard",
     10,
-    ["uninvited", "terms"],
+    "uninvited",
     subscribing(
       "    if (!this.#remove(filter) && !this.#unsure.has(filter) && this.#host.resumed) return entry;\n    for (const shard of shardsOfFilter(filter, this.#host.placement)) entry.waiting.add(shard);",
       "    if (!this.#remove(filter) && !this.#unsure.has(filter) && this.#host.resumed) return entry;\n    for (const shard of shardsOfFilter(filter, this.#host.placement).slice(0, 1)) entry.waiting.add(shard);",
@@ -276,7 +250,7 @@ export const CONNECTION = [
   ),
   mutant(
     "DISCONNECT cannot change how long the session outlives it",
-    20,
+    10,
     "session present",
     connection(
       "      this.#expirySeconds = Math.min(sessionExpirySeconds, this.limits.sessionExpirySecondsMax);\n",
@@ -286,6 +260,24 @@ export const CONNECTION = [
 ];
 
 export const CONNECTION_UNSEEN = [
+  unseen(
+    "a PUBREL that a broken link swallowed is not said again",
+    RARE,
+    shardLink("again.push({ order, what: () => records.writeRelease(to, packetId) });", "void packetId, order;"),
+  ),
+  unseen(
+    "a message that its client will not have keeps its place in the window",
+    RARE,
+    shardLinks("if (link?.inflight.get(packetId)?.qos === 2) this.#done(link, packetId);", "void link;"),
+  ),
+  unseen(
+    "a new link has its grants whatever other shards have",
+    RARE,
+    window(
+      "share.granted = Math.max(0, Math.min(this.#evenShare - share.outstanding, this.#free));",
+      "share.granted = Math.max(0, this.#evenShare - share.outstanding);",
+    ),
+  ),
   unseen(
     "a SUBSCRIBE that a broken link swallowed is not said again",
     RARE,

@@ -11,11 +11,11 @@ export interface Catch {
   readonly says: string;
 }
 
-/** @param signs what is looked for; undefined: anything */
-export async function hunt(from: number, to: number, signs?: readonly Sign[]): Promise<Catch | undefined> {
+/** The broker as it is shows nothing within the first seeds (`sim.test.ts`), so whatever shows is the fault's doing. */
+export async function hunt(from: number, to: number): Promise<Catch | undefined> {
   for (let seed = from; seed <= to; seed++) {
     const caught = await look(seed);
-    if (caught && (!signs || caught.signs.some((sign) => signs.includes(sign)))) return caught;
+    if (caught) return caught;
   }
   return undefined;
 }

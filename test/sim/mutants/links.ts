@@ -20,12 +20,12 @@ export const LINKS = [
   mutant(
     "a delivery of QoS 2 is one of QoS 1 to who reads of it",
     10,
-    ["lost", "will lost", "stuck"],
+    ["repeated", "packet id", "lost"],
     records("qos: flags & INFLIGHT_QOS_2 ? 2 : 1,", "qos: flags < 0 ? 2 : 1,"),
   ),
   mutant(
     "records lose No Local",
-    20,
+    10,
     "uninvited",
     records("noLocal: (flags & FLAG_NO_LOCAL) !== 0,", "noLocal: false,"),
   ),
@@ -33,13 +33,13 @@ export const LINKS = [
   mutant(
     "WELCOME says that no session goes on",
     10,
-    "answer",
+    ["answer", "lost", "will lost"],
     records("persistent: (flags & WELCOME_PERSISTENT) !== 0,", "persistent: false,"),
   ),
   mutant(
     "WELCOME says that there was a session",
     10,
-    "session present",
+    ["session present", "will unwanted"],
     records("sessionPresent: (flags & WELCOME_PRESENT) !== 0,", "sessionPresent: (flags & WELCOME_PERSISTENT) !== 0,"),
   ),
   mutant(
@@ -59,7 +59,7 @@ export const LINKS = [
   ),
   mutant(
     "a stored message forgets when it was published",
-    10,
+    20,
     "expiry",
     message("  const at = from.u48();\n", "  const at = from.u48() + 1_000_000;\n"),
   ),

@@ -12,7 +12,7 @@ export interface Mutant {
   readonly mutations: readonly Mutation[];
   /** It shows within so many seeds, from 1 on: measured, with a margin. */
   readonly seeds: number;
-  /** One of these is how it shows. */
+  /** How it showed when that was measured. */
   readonly signs: readonly Sign[];
 }
 

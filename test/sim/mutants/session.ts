@@ -12,20 +12,20 @@ export const SESSION = [
   // Which connection.
   mutant(
     "an earlier connection comes back and takes the session over",
-    10,
+    30,
     "closed",
     session("if (fence.epoch < this.#latest.epoch || ended ||", "if (ended ||"),
   ),
 
   mutant(
     "epochs begin again at 1 where nothing is stored",
-    30,
+    20,
     ["closed", "will lost", "stuck"],
     session("epoch: Math.max(this.#latest.epoch + 1, now),", "epoch: this.#latest.epoch + 1,"),
   ),
   mutant(
     "a clean start keeps the generation",
-    20,
+    10,
     "thrown",
     session(
       "generation: resumed?.generation ?? Math.max(this.#latest.generation + 1, now),",
@@ -35,7 +35,7 @@ export const SESSION = [
 
   mutant(
     "clean start finds the session",
-    20,
+    10,
     ["session present", "uninvited"],
     session("connect.cleanStart ? undefined : this.#resumable(now)", "this.#resumable(now)"),
   ),
@@ -43,14 +43,14 @@ export const SESSION = [
   // How long.
   mutant(
     "a session expires while its connection is there",
-    10,
+    30,
     "closed",
     session("    if (this.#kept?.goneAt !== undefined) this.#putSession({ ...this.#kept, goneAt: undefined });\n", ""),
   ),
   mutant(
     "an alarm that comes early ends the session",
     10,
-    ["session present", "will unwanted"],
+    "session present",
     session(
       "    if (this.#expiresAt !== undefined && this.#expiresAt <= now) {\n      this.#store.transaction(",
       "    if (this.#expiresAt !== undefined) {\n      this.#store.transaction(",
@@ -59,7 +59,7 @@ export const SESSION = [
 
   mutant(
     "the expiry interval of an earlier connection holds",
-    20,
+    10,
     "session present",
     session(
       "      else this.#gone({ ...this.#kept, expirySeconds }, now, now);",
@@ -82,8 +82,8 @@ export const SESSION = [
 
   mutant(
     "a session expires ten seconds late",
-    20,
-    "session present",
+    10,
+    "will unwanted",
     session("return goneAt + expirySeconds! * 1000;", "return goneAt + expirySeconds! * 1000 + 10_000;"),
   ),
 
@@ -103,7 +103,7 @@ export const SESSION = [
   ),
   mutant(
     "the list keeps the terms of a subscription that was replaced",
-    20,
+    10,
     "terms",
     store(
       '"INSERT OR REPLACE INTO subscription (filter, flags, identifier) VALUES (?, ?, ?)"',
@@ -112,13 +112,13 @@ export const SESSION = [
   ),
   mutant(
     "an object that restarts does not know how long its session outlives its connection",
-    10,
+    20,
     "session present",
     store('expirySeconds: row["expiry_seconds"] as number,', "expirySeconds: 1,"),
   ),
   mutant(
     "an object that restarts does not know that its client is gone",
-    20,
+    40,
     "session present",
     store('goneAt: (row["gone_at"] as number | null) ?? undefined,', "goneAt: undefined,"),
   ),
@@ -133,8 +133,8 @@ export const SESSION = [
 
   mutant(
     "a call is not made again while the one before it is under way, dead or not",
-    10,
-    "left behind",
+    20,
+    "thrown",
     attempts(
       "if (attempt && (attempt.underWay || attempt.nextAt > now)) return false;",
       "if (attempt && (attempt.underWay || attempt.nextAt > now)) return false;\n    if (attempt && attempt.failures > 0) return false;",
@@ -191,14 +191,8 @@ export const SESSION = [
   mutant(
     "an alarm that comes early publishes a will",
     10,
-    ["closed", "will unwanted"],
-    wills("  return due !== undefined && due <= now;", "  return due !== undefined || now < 0;"),
-  ),
-  mutant(
-    "a connection that comes back does not take its will back",
-    30,
     "will unwanted",
-    session("    this.#wills.setDue(fence.epoch, undefined, now);\n", ""),
+    wills("  return due !== undefined && due <= now;", "  return due !== undefined || now < 0;"),
   ),
 
   mutant(
@@ -213,6 +207,11 @@ export const SESSION = [
 ];
 
 export const SESSION_UNSEEN = [
+  unseen(
+    "a connection that comes back does not take its will back",
+    RARE,
+    session("    this.#wills.setDue(fence.epoch, undefined, now);\n", ""),
+  ),
   unseen(
     "a connection that was taken over asks again, and takes over itself",
     RARE,

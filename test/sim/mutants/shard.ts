@@ -83,18 +83,8 @@ export const SHARD = [
   ),
 
   mutant(
-    "whoever comes back from storage is taken to need nothing",
-    10,
-    ["lost", "will lost", "stuck"],
-    queues(
-      "      if (!attendance.uncertain) certain = Math.min(certain, needs);",
-      "      if (attendance.uncertain) needed = this.#log.head;",
-    ),
-  ),
-
-  mutant(
     "the survey moves a place past what it found",
-    10,
+    30,
     ["lost", "stuck"],
     queues("      reader.reach(entry.offset - 1);", "      reader.reach(entry.offset);"),
   ),
@@ -108,8 +98,8 @@ export const SHARD = [
   // Places.
   mutant(
     "a stored place has no deliveries",
-    20,
-    "stuck",
+    10,
+    "packet id",
     place("inflight: [...inflight.values()], scans }", "inflight: [], scans }"),
   ),
   mutant(
@@ -140,7 +130,7 @@ export const SHARD = [
   mutant(
     "a QoS 2 PUBLISH leaves before the place is stored",
     10,
-    ["repeated", "packet id"],
+    "dup",
     pump("    if (delivery.qos === 2) this.#places.exact(to);\n", ""),
   ),
   mutant(
@@ -163,30 +153,9 @@ export const SHARD = [
   // Comings and goings.
 
   mutant(
-    "a replaced link goes on",
-    30,
-    "thrown",
-    roster(
-      "    if (refusal !== undefined) return refusal;\n    if (previous?.outlet) this.#close(previous.outlet.link);",
-      "    if (refusal !== undefined) return refusal;",
-    ),
-    roster(
-      "    if (attendance.subscriptions.size > 0) fanout.changed();\n    if (attendance.outlet) this.#links.delete(attendance.outlet.link);",
-      "    if (attendance.subscriptions.size > 0) fanout.changed();",
-    ),
-  ),
-
-  mutant(
-    "a generation that was wiped comes back",
-    20,
-    "left behind",
-    roster("|| hello.generation <= store.endedGeneration(hello.session);", ";"),
-  ),
-
-  mutant(
     "a hello that brings a cursor is taken for one at the head",
     10,
-    ["lost", "will lost", "stuck"],
+    ["lost", "stuck"],
     roster(
       "} else if (hello.cursor !== undefined && log.holdsAfter(hello.cursor)) attendance.behind = hello.cursor;",
       "}",
@@ -195,34 +164,27 @@ export const SHARD = [
   mutant(
     "a resumed session is taken for one at the head",
     10,
-    ["lost", "stuck"],
+    ["lost", "will lost", "stuck"],
     attendance("    this.behind = earlier.behind;\n", ""),
-  ),
-
-  mutant(
-    "a transient session ends with its link, but its subscriptions stay",
-    10,
-    "left behind",
-    roster("    for (const filter of attendance.subscriptions.keys()) tree.delete(filter, attendance);\n", ""),
   ),
 
   // Waiting for who may come back.
 
   mutant(
     "a shard that restarts waits for nobody",
-    10,
+    30,
     "closed",
     grace(
       "if (alone && this.#presence === Presence.Attached) {",
       "if (alone && this.#presence === Presence.Attached && now < 0) {",
     ),
   ),
-  mutant("it is not stored that somebody is there", 10, "closed", grace("    this.#store.putPresence(presence);", "")),
+  mutant("it is not stored that somebody is there", 30, "closed", grace("    this.#store.putPresence(presence);", "")),
 
   mutant(
     "a shard that wakes goes on with what its links remembered before they changed",
-    20,
-    "repeated",
+    50,
+    ["packet id", "repeated", "uninvited"],
     shard('    this.#effects.push({ type: "remember", link: attendance.outlet.link, hello: undefined });\n', ""),
   ),
   mutant(
@@ -235,8 +197,8 @@ export const SHARD = [
   // QoS 2 from clients.
   mutant(
     "the ids of QoS 2 are not in the transaction of their messages",
-    10,
-    ["lost", "stuck"],
+    20,
+    ["closed", "stuck"],
     shard(
       "      this.#log.commit(now);\n      this.#received.save();\n    });\n  }",
       "      this.#log.commit(now);\n    });\n  }",
@@ -249,25 +211,16 @@ export const SHARD = [
   mutant(
     "an id that was released is held again after a restart",
     10,
-    ["lost", "stuck"],
+    ["closed", "stuck"],
     received(
       "if (this.#get(session)?.ids.delete(packetId)) this.#unsaved.add(session);",
       "this.#get(session)?.ids.delete(packetId);",
     ),
   ),
-  mutant(
-    "a shard forgets the QoS 2 ids of a session that is away",
-    30,
-    "repeated",
-    shard(
-      "this.#received.sweep((session) => this.#roster.get(session) !== undefined)",
-      "this.#received.sweep((session) => this.#roster.get(session)?.outlet !== undefined)",
-    ),
-  ),
 
   mutant(
     "a QoS 2 message is taken as often as it comes",
-    10,
+    30,
     "repeated",
     received("    if (ids.has(packetId)) return false;\n", ""),
   ),
@@ -276,7 +229,7 @@ export const SHARD = [
   mutant(
     "what is sent again has new packet ids",
     10,
-    ["repeated", "stuck"],
+    ["repeated", "packet id"],
     pump(
       "        delivery.phase = Phase.Resent;\n        this.#send(to, packet.bytes, packet.topicBytes, delivery);",
       "        to.inflight.delete(delivery.packetId);\n        const again = { ...delivery, packetId: to.nextPacketId(), phase: Phase.Resent };\n        to.inflight.set(again.packetId, again);\n        this.#send(to, packet.bytes, packet.topicBytes, again);",
@@ -293,7 +246,7 @@ export const SHARD = [
   ),
   mutant(
     "what is sent again comes in the opposite order",
-    10,
+    20,
     "order",
     attendance(
       "if (delivery.phase === Phase.Unsent) this.resends.push(delivery);",
@@ -301,18 +254,9 @@ export const SHARD = [
     ),
   ),
   mutant(
-    "new messages come before what is sent again",
-    40,
-    "order",
-    dispatch(
-      "if (attendance.resends.length === 0 && this.#parts.pump.ready(attendance)) return true;",
-      "if (this.#parts.pump.ready(attendance)) return true;",
-    ),
-  ),
-  mutant(
     "what is sent again has not the QoS that it had",
     10,
-    ["repeated", "stuck"],
+    "repeated",
     pump(
       "const terms = { qos, retainAsPublished: retain, identifiers };",
       "const terms = { qos: 1 as const, retainAsPublished: retain, identifiers };",
@@ -329,18 +273,18 @@ export const SHARD = [
   mutant(
     "packet ids leave the slice of their shard",
     10,
-    ["lost", "will lost", "stuck"],
+    ["repeated", "lost", "will lost"],
     attendance("      this.#packetId += shards;", "      this.#packetId += 1;"),
   ),
   mutant(
     "an id is given that is in flight",
-    10,
+    30,
     "packet id",
     attendance("      if (!this.inflight.has(this.#packetId)) return this.#packetId;", "      return this.#packetId;"),
   ),
   mutant(
     "grants that are given back are used all the same",
-    10,
+    30,
     "receive maximum",
     shard("    attendance.grants -= count;\n", ""),
   ),
@@ -354,7 +298,7 @@ export const SHARD = [
   mutant(
     "a message finds its session behind by one too few",
     10,
-    ["lost", "stuck"],
+    ["lost", "will lost", "stuck"],
     dispatch("      attendance.behind = offset - 1;", "      attendance.behind = offset;"),
   ),
   mutant(
@@ -365,8 +309,8 @@ export const SHARD = [
   ),
   mutant(
     "a session that is behind gets what is new first",
-    20,
-    ["order", "lost", "stuck"],
+    30,
+    ["order", "repeated"],
     dispatch(
       "    if (attendance.behind === undefined) {\n",
       "    if (attendance.behind === undefined || this.#parts.pump.ready(attendance)) {\n",
@@ -383,7 +327,7 @@ export const SHARD = [
   ),
   mutant(
     "a connection is never asked whether its client reads",
-    10,
+    20,
     ["lost", "will lost", "stuck"],
     outlet(
       "const asking = outlet.sent(records.length + (end?.bytes ?? 0));",
@@ -399,7 +343,7 @@ export const SHARD = [
   mutant(
     "links that get the same message get the packets of the first",
     20,
-    "terms",
+    ["uninvited", "terms", "repeated"],
     outlet("if (from.last?.packet === packet) {", "if (from.last && from.last.packet.length === packet.length) {"),
   ),
 
@@ -412,18 +356,9 @@ export const SHARD = [
   ),
 
   mutant(
-    "No Local does not hold for what waited",
-    20,
-    "uninvited",
-    fanout(
-      "start < offset && !(noLocal && publisher === attendance.session)",
-      "start < offset && !(noLocal && publisher === '')",
-    ),
-  ),
-  mutant(
     "No Local holds for what others publish",
     10,
-    ["lost", "stuck"],
+    ["terms", "lost", "will lost"],
     dispatch(
       "const own = ownTerms !== everyones && attendance.session === message.publisher;",
       "const own = ownTerms !== everyones;",
@@ -431,7 +366,7 @@ export const SHARD = [
   ),
   mutant(
     "No Local does not hold",
-    20,
+    10,
     "uninvited",
     dispatch(
       "const own = ownTerms !== everyones && attendance.session === message.publisher;",
@@ -447,7 +382,7 @@ export const SHARD = [
   ),
   mutant(
     "overlapping subscriptions give the first identifier",
-    10,
+    30,
     "terms",
     delivery(
       ".filter((identifier) => identifier !== 0),",
@@ -482,14 +417,14 @@ export const SHARD = [
   mutant(
     "who gets a topic is not worked out again after UNSUBSCRIBE",
     10,
-    ["uninvited", "terms"],
+    "uninvited",
     roster("    else tree.delete(filter, by);\n    fanout.changed();", "    else tree.delete(filter, by);"),
   ),
 
   mutant(
     "what `a/#` matches is not `a`",
-    10,
-    ["lost", "stuck"],
+    30,
+    ["will lost", "stuck"],
     tree("      if (node.hash !== undefined) visitSubscribers(node.hash, visit);\n    }\n  }\n}", "    }\n  }\n}"),
   ),
   mutant(
@@ -505,7 +440,7 @@ export const SHARD = [
   // Expiry.
   mutant(
     "an expired message is delivered",
-    10,
+    20,
     "expiry",
     delivery("  if (expirySeconds === 0) return undefined;\n", ""),
     pump("    if (remainingSeconds(message, now) === 0) return true;\n", ""),
@@ -522,17 +457,17 @@ export const SHARD = [
       "      if (!this.ready(to)) return true;\n      this.deliver(to, packet, message.topicUtf8.length, offset, subscription.number);",
     ),
   ),
-  mutant("a scan does not move on", 10, "repeated", pump("      subscription.scan = { after: offset, upTo };\n", "")),
+  mutant("a scan does not move on", 30, "repeated", pump("      subscription.scan = { after: offset, upTo };\n", "")),
   mutant(
     "Retain Handling 1 sends retained messages again",
-    10,
-    "terms",
+    20,
+    "repeated",
     roster("(wanted.retainHandling === 1 && !previous)", "wanted.retainHandling === 1"),
   ),
   mutant(
     "Retain Handling 2 sends retained messages",
     10,
-    "uninvited",
+    ["uninvited", "repeated"],
     roster("(wanted.retainHandling === 0 || (wanted", "(wanted.retainHandling !== 1 || (wanted"),
   ),
 
@@ -551,6 +486,60 @@ export const SHARD = [
 ];
 
 export const SHARD_UNSEEN = [
+  unseen(
+    "whoever comes back from storage is taken to need nothing",
+    RARE,
+    queues(
+      "      if (!attendance.uncertain) certain = Math.min(certain, needs);",
+      "      if (attendance.uncertain) needed = this.#log.head;",
+    ),
+  ),
+  unseen(
+    "a replaced link goes on",
+    RARE,
+    roster(
+      "    if (refusal !== undefined) return refusal;\n    if (previous?.outlet) this.#close(previous.outlet.link);",
+      "    if (refusal !== undefined) return refusal;",
+    ),
+    roster(
+      "    if (attendance.subscriptions.size > 0) fanout.changed();\n    if (attendance.outlet) this.#links.delete(attendance.outlet.link);",
+      "    if (attendance.subscriptions.size > 0) fanout.changed();",
+    ),
+  ),
+  unseen(
+    "a generation that was wiped comes back",
+    RARE,
+    roster("|| hello.generation <= store.endedGeneration(hello.session);", ";"),
+  ),
+  unseen(
+    "a transient session ends with its link, but its subscriptions stay",
+    RARE,
+    roster("    for (const filter of attendance.subscriptions.keys()) tree.delete(filter, attendance);\n", ""),
+  ),
+  unseen(
+    "a shard forgets the QoS 2 ids of a session that is away",
+    RARE,
+    shard(
+      "this.#received.sweep((session) => this.#roster.get(session) !== undefined)",
+      "this.#received.sweep((session) => this.#roster.get(session)?.outlet !== undefined)",
+    ),
+  ),
+  unseen(
+    "new messages come before what is sent again",
+    RARE,
+    dispatch(
+      "if (attendance.resends.length === 0 && this.#parts.pump.ready(attendance)) return true;",
+      "if (this.#parts.pump.ready(attendance)) return true;",
+    ),
+  ),
+  unseen(
+    "No Local does not hold for what waited",
+    RARE,
+    fanout(
+      "start < offset && !(noLocal && publisher === attendance.session)",
+      "start < offset && !(noLocal && publisher === '')",
+    ),
+  ),
   unseen(
     "a subscription that was at QoS 0 keeps its start",
     RARE,
