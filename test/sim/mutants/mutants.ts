@@ -5,6 +5,7 @@ import { LINKS, LINKS_UNSEEN } from "./links.ts";
 import type { Mutant, Unseen } from "./mutant.ts";
 import { SESSION, SESSION_UNSEEN } from "./session.ts";
 import { SHARD, SHARD_UNSEEN } from "./shard.ts";
+import { SHARE_GROUPS, SHARE_GROUPS_UNSEEN } from "./share-groups.ts";
 
 /** By the part of the broker that is wrong. */
 export const MUTANTS: Readonly<Record<string, readonly Mutant[]>> = {
@@ -12,6 +13,7 @@ export const MUTANTS: Readonly<Record<string, readonly Mutant[]>> = {
   session: SESSION,
   shard: SHARD,
   links: LINKS,
+  "share groups": SHARE_GROUPS,
 };
 
 export const UNSEEN: Readonly<Record<string, readonly Unseen[]>> = {
@@ -19,4 +21,5 @@ export const UNSEEN: Readonly<Record<string, readonly Unseen[]>> = {
   session: SESSION_UNSEEN,
   shard: SHARD_UNSEEN,
   links: LINKS_UNSEEN,
+  "share groups": SHARE_GROUPS_UNSEEN,
 };

@@ -3,12 +3,13 @@
  */
 
 import type { Mutation } from "../mutation/mutation.ts";
+import { type Mutant, RARE, type Unseen } from "./mutant.ts";
 
 const GROUPS = "src/core/shard/share-groups.ts";
 const GROUP = "src/core/shard/share-group.ts";
 const PUMP = "src/core/shard/share-pump.ts";
 
-export const SHARE_GROUP_MUTANTS: readonly Mutation[] = [
+const FAULTS: readonly Mutation[] = [
   {
     name: "a session that ends keeps what it had of its share groups at QoS 1",
     file: GROUPS,
@@ -160,3 +161,28 @@ export const SHARE_GROUP_MUTANTS: readonly Mutation[] = [
     replace: "const terms = merge([{ ...group.members.get(member)!, identifier: 0 }]);",
   },
 ];
+
+/** Those that trials find, and how. */
+const FOUND = new Map<string, Pick<Mutant, "seeds" | "signs">>([
+  ["what a member of a share group is handed at QoS 2 is not stored at once", { seeds: 30, signs: ["repeated"] }],
+  ["the last shared delivery that came over a link counts as lost", { seeds: 30, signs: ["repeated"] }],
+  ["others have what a member that left was sent at QoS 2", { seeds: 20, signs: ["repeated", "stuck"] }],
+  ["who leaves a share group goes on in it", { seeds: 20, signs: ["uninvited", "lost", "stuck"] }],
+  ["the message that a share group cannot hand out is skipped", { seeds: 10, signs: ["lost", "stuck"] }],
+  ["a share group reads on over what nobody can take", { seeds: 10, signs: ["lost", "stuck"] }],
+  ["what comes back to a share group is dropped when nobody can take it", { seeds: 30, signs: ["will lost", "stuck"] }],
+  ["shared deliveries have the identifier of no subscription", { seeds: 10, signs: ["uninvited", "lost", "stuck"] }],
+]);
+
+export const SHARE_GROUPS: readonly Mutant[] = FAULTS.flatMap((mutation) => {
+  const { name } = mutation;
+  const found = FOUND.get(name);
+  return found ? [{ name, mutations: [mutation], ...found }] : [];
+});
+
+/** `test/core/schedules/shares.test.ts`, which has nothing but share groups, finds half of these. */
+export const SHARE_GROUPS_UNSEEN: readonly Unseen[] = FAULTS.filter(({ name }) => !FOUND.has(name)).map((mutation) => ({
+  name: mutation.name,
+  why: RARE,
+  mutations: [mutation],
+}));
