@@ -234,6 +234,8 @@ async function audit(auditor: Device, { devices, topics, history, site }: Audite
       if (stuck.length > 0) return stuck;
     }
     history.record({ type: "kept", topic, payload: keptSince(history, from, topic) ?? "" });
+    // It may have no more than a few subscriptions at a time.
+    auditor.unwant(topic);
     // There may be a quota.
     auditor.unwant(topic);
   }
