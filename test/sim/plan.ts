@@ -14,6 +14,8 @@ export interface SimulationPlan {
   readonly unsavedMs: number;
   readonly alarmRetryMs: number;
   readonly limits: Partial<Limits>;
+  /** Some of these are so low that they are met. */
+  readonly limited: boolean;
   readonly settings: Partial<Settings>;
   /** How much longer than usual clients take for everything. */
   readonly pace: number;
@@ -53,5 +55,6 @@ export function planOf(seed: number): SimulationPlan {
     settings: { shareStrategy: random.of(SHARE_STRATEGIES) },
     rude: random.of([0, 0, 1, 2]),
   };
-  return { ...plan, limits: { ...plan.limits, ...quotas(random) } };
+  const low = quotas(random);
+  return { ...plan, limits: { ...plan.limits, ...low }, limited: Object.keys(low).length > 0 };
 }

@@ -43,6 +43,7 @@ export class SimulatedSite implements Site {
   /** Nothing arrives over these any more, and their ends learn of it when everything is mended, or before. */
   readonly dead: Link[] = [];
   readonly #random: Random;
+  readonly #limited: boolean;
   readonly #timers = new Timers();
   readonly #startMs: number;
   /** How long everything takes that is sent, in peace. */
@@ -59,8 +60,10 @@ export class SimulatedSite implements Site {
   #isDown = false;
   #hasWoken = false;
 
-  constructor(options: WorldOptions & { readonly delayMs: number }, random: Random) {
+  /** @param options `limited`: limits are so low that they are met */
+  constructor(options: WorldOptions & { readonly delayMs: number; readonly limited: boolean }, random: Random) {
     this.#random = random;
+    this.#limited = options.limited;
     this.world = new World(options);
     this.#delayMs = options.delayMs;
     this.#startMs = this.world.now;
@@ -124,6 +127,7 @@ export class SimulatedSite implements Site {
 
   attend(history: History): void {
     this.history = history;
+    if (this.#limited) history.record({ type: "dropped", object: "limits", why: "are low", messages: 0 });
   }
 
   #step(): void {

@@ -109,7 +109,10 @@ export type HistoryEvent = { readonly at: number } & (
       readonly forgets: boolean;
       readonly client?: string;
     }
-  /** The broker reports that so many messages, each counted for every session, were lost to a limit. */
+  /**
+   * The broker reports that so many messages, each counted for every session, were lost to a limit; or none yet: limits
+   * are so low that clients may be refused what they ask for, and QoS 0 dropped.
+   */
   | { readonly type: "dropped"; readonly object: string; readonly why: string; readonly messages: number }
   /** The retained message that a topic has at the end; an empty payload stands for none. */
   | { readonly type: "kept"; readonly topic: string; readonly payload: string }

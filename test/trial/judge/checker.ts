@@ -80,6 +80,8 @@ class Reading {
   /** Messages that the broker says were lost. */
   #dropped = 0;
   readonly #groups = new Groups(this.#weather, this.#verdict);
+  /** Limits are met, so that clients are refused and QoS 0 is dropped. */
+  #isLimited = false;
   /** The history is told by who looks inside, and so notes when the broker drops QoS 0. */
   #isInside = false;
 
@@ -97,6 +99,7 @@ class Reading {
       this.#weather.fault(event.fault, event.at);
       if (event.forgets) this.#forget(event.client);
     } else if (event.type === "dropped") {
+      this.#isLimited = true;
       this.#dropped += event.messages;
       this.#weather.loses = true;
     } else if (event.type === "kept") {
@@ -114,7 +117,7 @@ class Reading {
       if (session && connection?.connected) {
         this.#checkComplete(session);
         this.#checkScans(session, connection);
-        if (this.#isInside) this.#checkQos0(session, connection);
+        if (this.#isInside && !this.#isLimited) this.#checkQos0(session, connection);
       }
       this.#checkWills(client);
     }
@@ -148,10 +151,11 @@ class Reading {
         return;
       case "closed":
         if (event.by === "broker") {
-          client.closings.closed(connection, client.connections, event.detail);
+          if (!this.#isLimited) client.closings.closed(connection, client.connections, event.detail);
           connection.thrownOut = connection.disconnect === undefined;
         }
-        return this.#ends(client, connection, true);
+        // One that a limit has thrown out confirms nothing.
+        return this.#ends(client, connection, !this.#isLimited);
       case "publish":
         return this.#publish(client, connection, event);
       case "acknowledged":

@@ -103,7 +103,10 @@ export class Wills {
 
   fates(present: Connection | undefined): WillFate[] {
     return this.#stories.map(({ message, connection, fate, notBeforeMs = 0, forgotten }) => {
-      if (connection === present && connection.connected) return { message, connection, fate: "lives", notBeforeMs };
+      if (connection === present && connection.connected) {
+        // The broker may have thrown a rude one out, which has not heard of it.
+        return { message, connection, fate: connection.rude ? "may" : "lives", notBeforeMs };
+      }
       const doubted = fate === "never" && connection.disconnect !== undefined && forgotten;
       return { message, connection, fate: doubted ? "may" : fate, notBeforeMs };
     });
