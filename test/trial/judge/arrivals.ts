@@ -121,7 +121,9 @@ export class Arrivals {
     const own = this.#checkTerms(came, message);
     const shared = this.#subscriptions.shared(packet.topic);
     if (shared.length === 0) return own;
-    const before = this.copies(message).findLast((copy) => copy.packet.packetId === packet.packetId);
+    const before = this.copies(message).findLast(
+      (copy) => copy.packet.packetId === packet.packetId && copy.packet.qos === packet.qos,
+    );
     if (packet.dup && before) {
       came.way = before.way;
       return undefined;
