@@ -561,3 +561,37 @@ test("what a session has for itself is not taken for what a share group handed i
     expect([own!.payload!.toString(), came], `after ${moment} ms`).toEqual(["m", expect.arrayContaining([3])]);
   }
 });
+
+test("links: a shared delivery that comes again after its subscription was given up moves nobody past what waits", () => {
+  const world = new World({ shards: 1 });
+  const keeping = { clean: false, properties: { sessionExpiryInterval: 3600, receiveMaximum: 1 } };
+  const member = world.connected("member", keeping);
+  member.acknowledges = false;
+  member.subscribe("t", 1);
+  member.subscribe("$share/group/s", 1);
+  world.advance(60_000);
+  const publisher = world.connected("publisher");
+  for (let i = 0; i < 5; i++) publisher.publish("t", `${i}`, { qos: 1 });
+  world.settle();
+  expect(member.payloads).toEqual(["0"]);
+  // The grant and the message come in one frame, so that the group has it before what waits longer.
+  member.publish("x", "", { qos: 0 });
+  member.puback(member.last("publish")!.messageId!);
+  member.publish("s", "shared", { qos: 1 });
+  world.settle();
+  expect(member.payloads).toEqual(["0", "shared"]);
+  member.unsubscribe("$share/group/s");
+  world.settle();
+  member.cut();
+  world.settle();
+  const again = world.client("member");
+  again.acknowledges = false;
+  again.connect(keeping);
+  world.settle();
+  expect(again.payloads).toEqual(["shared"]);
+  world.shards[0]!.crash();
+  again.acknowledges = true;
+  again.puback(again.last("publish")!.messageId!);
+  world.advance(10_000);
+  expect(again.payloads).toEqual(["shared", "1", "2", "3", "4"]);
+});

@@ -281,7 +281,8 @@ export class ShardLink {
   delivered(delivery: InflightRecord): void {
     const { packetId, source, offset } = delivery;
     this.#resuming.delete(packetId);
-    if (source === 0) this.passed(offset);
+    // What comes again was passed before, or is ahead of what waits: a shared one whose subscription is gone.
+    if (source === 0 && delivery.phase === Phase.Sent) this.passed(offset);
     if (delivery.shared && delivery.phase === Phase.Sent) this.#sharedReceived += 1;
     this.inflight.set(packetId, delivery);
     this.#granted.add(packetId);
