@@ -595,3 +595,31 @@ test("links: a shared delivery that comes again after its subscription was given
   world.advance(10_000);
   expect(again.payloads).toEqual(["shared", "1", "2", "3", "4"]);
 });
+
+test("links: what two share groups handed a session is told apart when it comes back and its subscriptions have other numbers", () => {
+  for (const first of ["one", "two"] as const) {
+    const world = new World({ shards: 1 });
+    const keeping = { clean: false, properties: { sessionExpiryInterval: 3600 } };
+    const qosOf = { one: 1, two: 2 };
+    const identifierOf = { one: 11, two: 12 };
+    const member = world.connected("member", keeping);
+    member.acknowledges = false;
+    for (const group of [first, first === "one" ? "two" : "one"] as const) {
+      member.subscribe(`$share/${group}/t`, qosOf[group], { subscriptionIdentifier: identifierOf[group] });
+      world.settle();
+    }
+    world.connected("publisher").publish("t", "m", { qos: 2 });
+    world.settle();
+    member.cut();
+    world.settle();
+    const again = world.client("member");
+    again.acknowledges = false;
+    again.connect(keeping);
+    world.settle();
+    const came = again.all("publish").map(({ qos, properties }) => [qos, properties!["subscriptionIdentifier"]]);
+    expect(came.toSorted()).toEqual([
+      [1, identifierOf.one],
+      [2, identifierOf.two],
+    ]);
+  }
+});

@@ -145,8 +145,9 @@ export class ShareGroups {
     for (const delivery of [...inflight.filter(({ shared }) => shared), ...inflight.filter(({ shared }) => !shared)]) {
       const { packetId, offset, source, qos, shared } = delivery;
       const known = previous?.shared.get(packetId);
-      // Several groups may have handed it the same message: while the subscription is there its number says which.
-      let group = shared ? this.#groups.get(filters.get(source) ?? "") : undefined;
+      // Several groups may have handed it the same message. A connection that has it says by a number which; the numbers of
+      // an earlier connection mean nothing in this one.
+      let group = shared && hello.cursor !== undefined ? this.#groups.get(filters.get(source) ?? "") : undefined;
       if (known?.offset === offset) group ??= known.group;
       const out = unclaimed.find((one) => {
         return (
