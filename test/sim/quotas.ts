@@ -15,7 +15,7 @@ const CHOICES = {
   queueSecondsMax: [60, 90],
   logBytesMax: [10_000, 40_000],
   // Retained messages alone must not fill it: they stay.
-  shardBytesMax: [280_000, 400_000],
+  shardBytesMax: [500_000, 700_000],
 } satisfies Partial<Record<keyof Limits, readonly number[]>>;
 
 export function quotas(random: Random): Partial<Limits> {

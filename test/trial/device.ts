@@ -35,6 +35,9 @@ const WINDOW = 20;
 const CONNACK_MS = 12_000;
 /** How long it waits for the broker to end the socket after DISCONNECT. */
 const PARTING_MS = 5000;
+/** It comes back at once until it was thrown out so often in a row, each time within {@link SOON_MS}. */
+const PATIENT_TIMES = 20;
+const SOON_MS = 1_000;
 /** What a client says that will not have a message, and a broker that will not have something: Quota exceeded. */
 const REFUSAL = 0x97;
 const REFUSALS_MAX = 8;
@@ -96,6 +99,9 @@ export class Device {
   #window = WINDOW;
   #aliasesMax = 0;
   #isPrompt = false;
+  /** How often in a row the broker has thrown it out soon. */
+  #rejections = 0;
+  #connectedMs = 0;
   #isDeaf = false;
   #wills = 0;
   #said = "";
@@ -230,8 +236,10 @@ export class Device {
 
   // Connecting.
 
+  /** Who is thrown out again and again takes its time, more each time. */
   #comeSoon(): void {
-    this.#clock.after(this.#random.below(60), () => this.#come());
+    const times = 2 ** Math.min(Math.max(0, this.#rejections - PATIENT_TIMES), 10);
+    this.#clock.after(this.#random.below(60) * times, () => this.#come());
   }
 
   #come(): void {
@@ -301,6 +309,7 @@ export class Device {
       return;
     }
     this.#isConnected = true;
+    this.#connectedMs = this.#clock.now;
     this.#startsClean = false;
     this.#record({ type: "connected", sessionPresent: packet.sessionPresent });
     if (this.#isEnding) return this.leave("disconnect");
@@ -376,6 +385,8 @@ export class Device {
   #closed(line: Line, by: "client" | "broker", detail: string): void {
     if (this.#line !== line) return;
     this.#record({ type: "closed", by, detail });
+    const isSoon = by === "broker" && this.#clock.now - this.#connectedMs < SOON_MS;
+    this.#rejections = isSoon ? this.#rejections + 1 : 0;
     this.#line = undefined;
     this.#lost();
     if (this.#isWanted) this.#comeSoon();
