@@ -336,7 +336,10 @@ export const CONNECTION_UNSEEN = [
   unseen(
     "a retained message moves the cursor of the log",
     RARE,
-    shardLink("if (source === 0) this.passed(offset);", "this.passed(offset);"),
+    shardLink(
+      "if (source === 0 && delivery.phase === Phase.Sent) this.passed(offset);",
+      "if (delivery.phase === Phase.Sent) this.passed(offset);",
+    ),
   ),
   unseen(
     "a PUBREC that a broken link swallowed is not said again",
