@@ -143,10 +143,10 @@ export interface InflightRecord {
   readonly offset: number;
   /**
    * 0 for a message of the log, else the number of the subscription that it is for: a shared one, or one whose retained
-   * messages it belongs to.
+   * messages it belongs to. A shared one that is 0 is for a subscription that is gone.
    */
   readonly source: number;
-  /** It is for a shared subscription, whose group may want it back. */
+  /** It is, or was, for a shared subscription, whose group may want it back. */
   readonly shared?: true;
   readonly qos: 1 | 2;
   /** RETAIN of its PUBLISH. */

@@ -2,10 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { Window } from "../../src/core/connection/window.ts";
-import { ByteReader, LinkFormatError } from "../../src/link/bytes.ts";
-import { readRecord } from "../../src/link/records.ts";
+import { ByteReader, type ByteWriter, LinkFormatError } from "../../src/link/bytes.ts";
+import * as records from "../../src/link/records.ts";
 import type { Client } from "../sim/world/client.ts";
 import { World, type WorldOptions } from "../sim/world/world.ts";
+import { body, type Delivered, ShardRig } from "../support/shard-rig.ts";
 
 /** A subscriber of `t/1` at QoS 1 and a publisher, on one shard, with everything saved. */
 function pair(options: WorldOptions = {}): { world: World; subscriber: Client; publisher: Client } {
@@ -330,7 +331,7 @@ describe("links", () => {
 
   test("links: a string that is not UTF-8 is a LinkFormatError, so that it breaks a link and not an object", () => {
     const unsubscribe = Uint8Array.of(0x05, 0, 0, 0, 1, 0, 1, 0, 1, 0xff);
-    expect(() => readRecord(new ByteReader(unsubscribe), 0)).toThrow(LinkFormatError);
+    expect(() => records.readRecord(new ByteReader(unsubscribe), 0)).toThrow(LinkFormatError);
   });
 
   test("links: a shard is never granted more than its packet ids", () => {
@@ -616,10 +617,70 @@ test("links: what two share groups handed a session is told apart when it comes 
     again.acknowledges = false;
     again.connect(keeping);
     world.settle();
-    const came = again.all("publish").map(({ qos, properties }) => [qos, properties!["subscriptionIdentifier"]]);
-    expect(came.toSorted()).toEqual([
-      [1, identifierOf.one],
-      [2, identifierOf.two],
-    ]);
+    const came = again
+      .all("publish")
+      .map(({ qos, properties }) => `QoS ${qos} of ${Number(properties!["subscriptionIdentifier"])}`);
+    expect(came.toSorted()).toEqual([`QoS 1 of ${identifierOf.one}`, `QoS 2 of ${identifierOf.two}`]);
   }
+});
+
+describe("a session whose shard restarts before its connection has heard of a shared delivery", () => {
+  const terms = { noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 } as const;
+  const own = { ...terms, number: 1, filter: "t", qos: 2 } as const;
+  const shared = { ...terms, number: 2, filter: "$share/group/s", qos: 1 } as const;
+  const [publisher, other, member] = [1, 2, 3];
+
+  function scene(): ShardRig {
+    const r = new ShardRig();
+    for (const [link, session] of [
+      [publisher, "publisher"],
+      [other, "other"],
+      [member, "member"],
+    ] as const) {
+      r.hello(link, session, { persistent: session === "member" });
+    }
+    r.frame(member, (to) => records.writeSubscribe(to, 1, [own]));
+    return r;
+  }
+
+  function greet(r: ShardRig, link: number, linkNumber: number, more: (to: ByteWriter) => void = () => {}): void {
+    const subscriptions = [own, shared].map((wanted) => ({ ...wanted, start: undefined, scan: undefined }));
+    r.hello(link, "member", { persistent: true, epoch: 2, link: linkNumber, subscriptions }, more);
+  }
+
+  test("links: gets nothing again that it has received", () => {
+    const r = scene();
+    // The log keeps what came for somebody else.
+    r.hello(6, "absent", { persistent: true });
+    r.frame(6, (to) => records.writeSubscribe(to, 1, [own]));
+    r.frame(6, (to) => records.writeBye(to));
+    r.frame(other, (to) => records.writeSubscribe(to, 1, [shared]));
+    r.publish(publisher, body("s", "shared"));
+    r.frame(member, (to) => records.writeSubscribe(to, 2, [shared]));
+    r.publish(publisher, body("t", "own", { qos: 2 }), 2);
+    const [{ packetId }] = r.delivered(member) as [Delivered];
+    r.frame(member, (to) => records.writeReceived(to, packetId));
+    r.advance(60_000);
+    r.frame(member, (to) => records.writeBye(to));
+    r.frame(other, (to) => records.writeBye(to));
+    r.advance(60_000);
+    greet(r, 4, 1);
+    expect(r.payloads(4)).toEqual(["shared"]);
+    r.restart();
+    greet(r, 5, 2);
+    expect(r.payloads(5)).toEqual(["shared"]);
+  });
+
+  test("links: is sent what waited longer than that", () => {
+    const r = scene();
+    r.frame(member, (to) => records.writeSubscribe(to, 2, [shared]));
+    r.advance(60_000);
+    r.frame(member, (to) => records.writeBye(to));
+    r.publish(publisher, body("t", "own"));
+    greet(r, 4, 1, (to) => records.writePublish(to, 2, body("s", "shared")));
+    expect(r.payloads(4)).toEqual(["shared", "own"]);
+    r.restart();
+    greet(r, 5, 2);
+    expect(r.payloads(5).toSorted()).toEqual(["own", "shared"]);
+  });
 });

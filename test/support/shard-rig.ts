@@ -114,7 +114,13 @@ export class ShardRig {
     this.do(this.shard.frame(link, to.take(), this.now));
   }
 
-  hello(link: number, session: string, options: Partial<records.HelloRecord> = {}): void {
+  /** @param more what comes in the same frame */
+  hello(
+    link: number,
+    session: string,
+    options: Partial<records.HelloRecord> = {},
+    more: (to: ByteWriter) => void = () => {},
+  ): void {
     this.attachments.set(link, undefined);
     const hello = {
       versionMin: 1,
@@ -137,7 +143,10 @@ export class ShardRig {
       inflight: [],
       ...options,
     };
-    this.frame(link, (to) => records.writeHello(to, hello));
+    this.frame(link, (to) => {
+      records.writeHello(to, hello);
+      more(to);
+    });
   }
 
   subscribe(

@@ -270,9 +270,8 @@ export class ShardLink {
   /** Deliveries of a shared subscription are now of another one with the same filter, or (0) of none. */
   #renumber(from: number, to: number): void {
     for (const deliveries of [this.inflight, this.#resuming]) {
-      for (const [packetId, { shared, ...delivery }] of deliveries) {
-        if (!shared || delivery.source !== from) continue;
-        deliveries.set(packetId, { ...delivery, source: to, ...(to > 0 && { shared }) });
+      for (const [packetId, delivery] of deliveries) {
+        if (delivery.shared && delivery.source === from) deliveries.set(packetId, { ...delivery, source: to });
       }
     }
   }

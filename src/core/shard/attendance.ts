@@ -134,12 +134,14 @@ export class Attendance implements Fence {
     const undone: InflightRecord[] = [];
     const numbers = new Set([...earlier.subscriptions.values()].map(({ number }) => number));
     for (const delivery of earlier.inflight.values()) {
-      const { phase, source } = delivery;
+      const { phase, source, shared } = delivery;
+      const lost = phase === Phase.Sent && earlier.epoch === this.epoch;
+      // A shared one is for whoever its group hands it to next; it says nothing of how far the session's own came.
+      if (lost && shared) continue;
       // A retained message of a subscription that goes on can only be sent as new while that is known by its number.
       const again = source === 0 || numbers.has(source) || !goesOn(delivery.offset);
-      const undoable = earlier.epoch === this.epoch && again && !delivery.shared;
       if (phase === Phase.Received) this.#hold(delivery);
-      else if (phase === Phase.Sent && undoable) undone.push(delivery);
+      else if (lost && again) undone.push(delivery);
       else this.#hold({ ...delivery, phase: Phase.Unsent });
     }
     const first = undone.find(({ source }) => source === 0);
@@ -152,6 +154,7 @@ export class Attendance implements Fence {
 
   #hold(delivery: InflightRecord): void {
     this.inflight.set(delivery.packetId, delivery);
+    this.#disordered ||= delivery.source === 0 && delivery.shared === true;
     if (delivery.phase === Phase.Unsent) this.resends.push(delivery);
   }
 
@@ -168,7 +171,7 @@ export class Attendance implements Fence {
   /** A delivery is for none of the session's shared subscriptions, any more. */
   unshare(packetId: number): void {
     this.#disordered = true;
-    this.#replace(packetId, ({ offset, qos, retain, phase }) => ({ packetId, offset, source: 0, qos, retain, phase }));
+    this.#replace(packetId, (delivery) => ({ ...delivery, source: 0 }));
   }
 
   /** Somebody else is to have a delivery. */

@@ -681,9 +681,14 @@ export const SHARD_UNSEEN = [
     "what the first link of a connection lost counts as sent",
     RARE,
     attendance(
-      "else if (phase === Phase.Sent && undoable) undone.push(delivery);",
-      "else if (phase === Phase.Sent && undoable && source < 0) undone.push(delivery);",
+      "else if (lost && again) undone.push(delivery);",
+      "else if (lost && again && source < 0) undone.push(delivery);",
     ),
+  ),
+  unseen(
+    "what a share group handed to a link that was lost is taken for the session's own",
+    RARE,
+    attendance("if (lost && shared) continue;", "if (lost && shared) void 0;"),
   ),
   unseen(
     "a subscription that the hello does not name stays",
