@@ -104,7 +104,7 @@ class SessionSubject {
 
   disconnect(expirySeconds: number): void {
     this.now += 1000;
-    this.#frame((to) => records.writeEnd(to, { publishWill: false, planned: false, expirySeconds }));
+    this.#frame((to) => records.writeEnd(to, { publishWill: false, planned: false, expirySeconds, goneAt: this.now }));
   }
 
   #frame(write: (to: ByteWriter) => void): void {

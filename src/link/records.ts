@@ -211,6 +211,8 @@ export interface End {
   readonly planned: boolean;
   /** How long the session outlives the connection, as DISCONNECT may have changed it. */
   readonly expirySeconds: number;
+  /** When its client was gone, in milliseconds since 1970: expiry and the delay of a will count from then. */
+  readonly goneAt: number;
 }
 
 /** What is to be kept of a session that outlives its connection, beside what is kept already. */
@@ -483,8 +485,10 @@ export function writeLeave(to: ByteWriter, end: End): void {
   writeEnding(to.u8(Kind.Leave), end);
 }
 
-function writeEnding(to: ByteWriter, { publishWill, planned, expirySeconds }: End): void {
-  to.u8((publishWill ? END_WILL : 0) | (planned ? END_PLANNED : 0)).u32(expirySeconds);
+function writeEnding(to: ByteWriter, { publishWill, planned, expirySeconds, goneAt }: End): void {
+  to.u8((publishWill ? END_WILL : 0) | (planned ? END_PLANNED : 0))
+    .u32(expirySeconds)
+    .u48(goneAt);
 }
 
 export function writeKeep(to: ByteWriter, keep: Omit<KeepRecord, "kind">): void {
@@ -662,6 +666,7 @@ function readEnding(from: ByteReader): End {
     publishWill: (flags & END_WILL) !== 0,
     planned: (flags & END_PLANNED) !== 0,
     expirySeconds: from.u32(),
+    goneAt: from.u48(),
   };
 }
 

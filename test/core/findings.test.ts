@@ -536,6 +536,34 @@ test("what a limit takes from the log while it is on its way to a client is repo
   expect(world.shards[0]!.reports.map(({ messages }) => messages)).toEqual([1]);
 });
 
+test.each([
+  ["the connection has heard of some of them", 1],
+  ["it has heard of nothing", undefined],
+])(
+  "what a limit takes from the log while it is on its way over a link that is lost is reported, if %s",
+  (_, cursor) => {
+    const r = new ShardRig({ queueSecondsMax: 60 });
+    const wanted = { noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 } as const;
+    const own = { ...wanted, number: 1, filter: "t", qos: 1 } as const;
+    r.hello(1, "publisher");
+    r.hello(2, "member", { persistent: true });
+    r.frame(2, (to) => records.writeSubscribe(to, 1, [own]));
+    for (const payload of ["1", "2", "3"]) r.publish(1, body("t", payload));
+    expect(r.payloads(2)).toEqual(["1", "2", "3"]);
+    r.advance(120_000);
+    const delivery = { packetId: 4, offset: 1, source: 0, qos: 1, retain: false, phase: 0 } as const;
+    r.hello(3, "member", {
+      persistent: true,
+      link: 2,
+      cursor,
+      subscriptions: [{ ...own, start: 0, scan: undefined }],
+      inflight: cursor === undefined ? [] : [delivery],
+    });
+    expect(r.payloads(3)).toEqual([]);
+    expect(r.reports.map(({ messages }) => messages)).toEqual([cursor === undefined ? 3 : 2]);
+  },
+);
+
 test("what a session has for itself is not taken for what a share group handed it, when both were under way", () => {
   for (let moment = 0; moment < 12; moment++) {
     const world = new World({ shards: 1 });

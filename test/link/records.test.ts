@@ -228,18 +228,18 @@ const all: [name: string, write: (to: ByteWriter) => void, read: object][] = [
   ],
   [
     "End",
-    (to) => records.writeEnd(to, { publishWill: true, planned: false, expirySeconds: records.FOR_EVER }),
-    { kind: Kind.End, publishWill: true, planned: false, expirySeconds: records.FOR_EVER },
+    (to) => records.writeEnd(to, { publishWill: true, planned: false, expirySeconds: records.FOR_EVER, goneAt: MOST }),
+    { kind: Kind.End, publishWill: true, planned: false, expirySeconds: records.FOR_EVER, goneAt: MOST },
   ],
   [
     "End that was planned",
-    (to) => records.writeEnd(to, { publishWill: false, planned: true, expirySeconds: 0 }),
-    { kind: Kind.End, publishWill: false, planned: true, expirySeconds: 0 },
+    (to) => records.writeEnd(to, { publishWill: false, planned: true, expirySeconds: 0, goneAt: 1 }),
+    { kind: Kind.End, publishWill: false, planned: true, expirySeconds: 0, goneAt: 1 },
   ],
   [
     "Leave",
-    (to) => records.writeLeave(to, { publishWill: true, planned: false, expirySeconds: 7 }),
-    { kind: Kind.Leave, publishWill: true, planned: false, expirySeconds: 7 },
+    (to) => records.writeLeave(to, { publishWill: true, planned: false, expirySeconds: 7, goneAt: 2 }),
+    { kind: Kind.Leave, publishWill: true, planned: false, expirySeconds: 7, goneAt: 2 },
   ],
   ["Welcome", (to) => records.writeWelcome(to, welcome), { kind: Kind.Welcome, ...welcome }],
   [

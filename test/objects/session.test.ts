@@ -208,7 +208,9 @@ describe("a link to a session object that is lost without END", () => {
     expect(welcome).toMatchObject(reattach);
     await runDurableObjectAlarm(dying());
     expect(await rows(dying(), "SELECT due FROM will")).toEqual([{ due: null }]);
-    link.say((to) => records.writeEnd(to, { publishWill: false, planned: false, expirySeconds: 0 }));
+    link.say((to) =>
+      records.writeEnd(to, { publishWill: false, planned: false, expirySeconds: 0, goneAt: Date.now() }),
+    );
     await link.hear(records.Kind.Ended);
     await vanished("dying");
     expect(await nothingMore(mourner)).toEqual([]);

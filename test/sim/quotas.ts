@@ -8,8 +8,8 @@ const CHOICES = {
   // The longest topic has ten.
   subscriptionBytesMax: [12, 16, 24],
   linkBacklogBytesMax: [1_000, 65_536],
-  // A client that has more to send again than this is never let in.
-  unansweredBytesMax: [120_000, 200_000],
+  // A client that has more to send again than this is thrown out again and again: the most that one here has is 20 messages.
+  unansweredBytesMax: [610_000, 700_000],
   queueMessagesMax: [1, 5, 20],
   queueBytesMax: [100, 1_000, 40_000],
   queueSecondsMax: [60, 90],

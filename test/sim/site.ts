@@ -24,7 +24,7 @@ const LEAVING_MS = 60_000;
 /** The longest that it is waited for something to happen. */
 const PASS_MS = 1_000;
 /** More steps than this are an endless loop. */
-const STEPS_MAX = 300_000;
+const STEPS_MAX = 1_000_000;
 
 interface Living {
   readonly client: string;

@@ -113,13 +113,13 @@ export class SessionRig {
       : { generation: 0, epoch: 0 };
   }
 
-  end(link: number, publishWill: boolean, expirySeconds = 0, planned = false): void {
-    this.frame(link, (to) => records.writeEnd(to, { publishWill, planned, expirySeconds }));
+  end(link: number, publishWill: boolean, expirySeconds = 0, planned = false, goneAt = this.now): void {
+    this.frame(link, (to) => records.writeEnd(to, { publishWill, planned, expirySeconds, goneAt }));
   }
 
   /** The client has said goodbye, and END is still to come. */
   leave(link: number, publishWill: boolean, expirySeconds = 0): void {
-    this.frame(link, (to) => records.writeLeave(to, { publishWill, planned: false, expirySeconds }));
+    this.frame(link, (to) => records.writeLeave(to, { publishWill, planned: false, expirySeconds, goneAt: this.now }));
   }
 
   keep(link: number, change: Partial<Omit<records.KeepRecord, "kind">>): void {

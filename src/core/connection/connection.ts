@@ -654,6 +654,7 @@ export class Connection {
       publishWill: publishWill && this.#phase === "open", // [MQTT-3.1.2-7]
       planned: this.#planned,
       expirySeconds: this.#expirySeconds,
+      goneAt: now,
     };
     this.#phase = "leaving";
     this.#leaving = new Leaving(this.#session, this.#shards, end, now);

@@ -320,16 +320,17 @@ export class Session {
     this.#current = undefined;
     this.#leaving = undefined;
     if (end.planned) this.#move(now);
-    else this.#leave(end.publishWill, end.expirySeconds, now);
+    else this.#leave(end, now);
   }
 
   /** A client is gone: its session goes on, or ends with it. */
-  #leave(publishWill: boolean, expirySeconds: number, now: number): void {
+  #leave({ publishWill, expirySeconds, goneAt }: End, now: number): void {
     const { epoch } = this.#latest;
     this.#store.transaction(() => {
       if (!publishWill) this.#wills.drop(epoch, now);
       if (!this.#kept || expirySeconds === 0) this.#endSession(now);
-      else this.#gone({ ...this.#kept, expirySeconds }, now, now);
+      // Its END may come late, after a link that was dead.
+      else this.#gone({ ...this.#kept, expirySeconds }, Math.min(goneAt, now), now);
     });
   }
 

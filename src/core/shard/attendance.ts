@@ -254,6 +254,22 @@ export class Attendance implements Fence {
     return this.shared.size > 0 || this.needs() !== undefined;
   }
 
+  /**
+   * How many deliveries to a link that was lost never arrived and cannot come again, because the log does not keep them any
+   * more: those that the connection, which says what it has, does not know of.
+   *
+   * @param cursor up to where the log came to the connection; undefined: nothing did
+   */
+  lost(epoch: number, cursor: number | undefined): number {
+    if (epoch !== this.epoch) return 0;
+    let lost = 0;
+    for (const { offset, source, shared, phase } of this.inflight.values()) {
+      const own = source === 0 && !shared && phase === Phase.Sent;
+      if (own && offset > (cursor ?? 0) && offset <= this.#released) lost += 1;
+    }
+    return lost;
+  }
+
   /** The log keeps nothing up to this offset any more, needed or not. */
   release(offset: number): void {
     this.#released = offset;

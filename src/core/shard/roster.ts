@@ -59,6 +59,8 @@ export class Roster {
   readonly #parts: Parts;
   /** Closes a link after what is sent to it. */
   readonly #close: (link: number) => void;
+  /** A session lost so many messages to a limit. */
+  readonly #lost: (messages: number) => void;
   readonly #attendances = new Map<string, Attendance>();
   /** Links that said hello. */
   readonly #links = new Map<number, Attendance>();
@@ -69,10 +71,11 @@ export class Roster {
   /** Sessions that the log may have to keep something for. */
   readonly #owing = new Set<Attendance>();
 
-  constructor(config: RosterConfig, parts: Parts, close: (link: number) => void) {
+  constructor(config: RosterConfig, parts: Parts, close: (link: number) => void, lost: (messages: number) => void) {
     this.#config = config;
     this.#parts = parts;
     this.#close = close;
+    this.#lost = lost;
     this.#load();
   }
 
@@ -167,6 +170,8 @@ export class Roster {
     const { log, received, groups } = this.#parts;
     const previous = this.#attendances.get(hello.session);
     const earlier = previous?.persistent && previous.generation === hello.generation ? previous : undefined;
+    const lost = previous?.lost(hello.epoch, hello.cursor) ?? 0;
+    if (lost > 0) this.#lost(lost);
     const returned = previous !== undefined && groups.reconcile(previous, hello);
     if (previous) {
       if (!earlier && previous.epoch !== hello.epoch) groups.ended(previous);

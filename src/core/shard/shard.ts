@@ -132,9 +132,8 @@ export class Shard {
       this.counters.overflowed += messages;
       this.#effects.push({ type: "report", why, messages, sessions });
     };
-    const pump = new Pump({ log, retained, fanout, outbox, places }, limits.deliveryBacklogBytesMax, () => {
-      report("gone before it was acknowledged", 1, 1);
-    });
+    const gone = (messages = 1): void => report("gone before it was acknowledged", messages, 1);
+    const pump = new Pump({ log, retained, fanout, outbox, places }, limits.deliveryBacklogBytesMax, gone);
     const groups = new ShareGroups({ store, log, tree, fanout, places });
     const sharePump = new SharePump(
       { log, outbox, pump, groups },
@@ -151,7 +150,7 @@ export class Shard {
     this.#places = places;
     this.#grace = grace;
     this.#pump = pump;
-    this.#roster = new Roster(config, parts, (link) => this.#closing.push(link));
+    this.#roster = new Roster(config, parts, (link) => this.#closing.push(link), gone);
     this.#queues = new Queues({ log, fanout, groups, roster: this.#roster }, limits, report);
     this.#dispatch = new Dispatch(
       { log, retained, fanout, outbox, pump, sharePump, grace },

@@ -437,6 +437,33 @@ describe("a goodbye whose END is still to come", () => {
   });
 });
 
+describe("END that comes late, over another link than the one that was dead", () => {
+  test("[MQTT-3.1.3-9] a will's delay counts from when the client was gone", () => {
+    const r = new SessionRig();
+    r.connect(1, { will: "gone", willDelaySeconds: 5, expirySeconds: HOUR });
+    r.now += 10_000;
+    r.end(1, true, HOUR, false, r.now - 10_000);
+    expect(r.willPayloads).toEqual(["gone"]);
+  });
+
+  test("[MQTT-3.1.2-23] so does the session's expiry", () => {
+    const r = new SessionRig();
+    r.connect(1, { expirySeconds: 60 });
+    r.now += 30_000;
+    r.end(1, true, 60, false, r.now - 30_000);
+    r.advance(30_000);
+    expect(resume(r, 2)).toBe(false);
+  });
+
+  test("no clock that is ahead makes them later", () => {
+    const r = new SessionRig();
+    r.connect(1, { will: "gone", willDelaySeconds: 5, expirySeconds: HOUR });
+    r.end(1, true, HOUR, false, r.now + 60_000);
+    r.advance(5_000);
+    expect(r.willPayloads).toEqual(["gone"]);
+  });
+});
+
 describe("what is stored", () => {
   test("[decision 11] nothing for a session that ends with its connection", () => {
     const r = new SessionRig();

@@ -62,8 +62,8 @@ export const SESSION = [
     10,
     "session present",
     session(
-      "      else this.#gone({ ...this.#kept, expirySeconds }, now, now);",
-      "      else this.#gone(this.#kept, now, now);",
+      "else this.#gone({ ...this.#kept, expirySeconds }, Math.min(goneAt, now), now);",
+      "else this.#gone(this.#kept, Math.min(goneAt, now), now);",
     ),
     session(
       "if (!this.#kept || expirySeconds === 0) this.#endSession(now);",

@@ -114,16 +114,17 @@ export class Arrivals {
 
   /**
    * What comes once for the session's own subscriptions comes once more for each group that it is in, and identifiers may
-   * tell which is which. What is sent again is for what it was for.
+   * tell which is which. What is sent again is for what it was for; QoS 2 that is complete is not sent again.
    */
   #findWay(came: Came, message: Message): Problem | undefined {
     const { packet } = came;
     const own = this.#checkTerms(came, message);
     const shared = this.#subscriptions.shared(packet.topic);
     if (shared.length === 0) return own;
-    const before = this.copies(message).findLast(
-      (copy) => copy.packet.packetId === packet.packetId && copy.packet.qos === packet.qos,
-    );
+    const before = this.copies(message).findLast(({ packet: earlier, answeredMs }) => {
+      const isOpen = earlier.qos < 2 || answeredMs === undefined;
+      return isOpen && earlier.packetId === packet.packetId && earlier.qos === packet.qos;
+    });
     if (packet.dup && before) {
       came.way = before.way;
       return undefined;

@@ -422,6 +422,18 @@ describe("wills", () => {
     expect(rules(story.received("s", "a", { topic: "w" }))).toEqual([]);
   });
 
+  test("perhaps one, if its end went over a dead link, and the socket is not closed by then", () => {
+    const ended = witness()
+      .connected("c", false, { will: will("a", 1) })
+      .tell("c", { type: "disconnect", reason: 4 });
+    expect(rules(ended.later(10_000).connected("c", true))).toEqual([]);
+    const closed = witness()
+      .connected("c", false, { will: will("a", 1) })
+      .tell("c", { type: "disconnect", reason: 4 })
+      .closed("c");
+    expect(rules(closed.later(10_000).connected("c", true))).toEqual(["will lost"]);
+  });
+
   test("perhaps one, where connections came between that were not answered", () => {
     const story = (): Story =>
       witness()
@@ -686,6 +698,13 @@ describe("share groups", () => {
       .delivered("a", "m", { ...shared, id: 8 });
     expect(rules(twice.delivered("b", "m", shared))).toEqual(["repeated"]);
     expect(rules(both().received("a", "m", { identifiers: [1, 9] }))).toContain("terms");
+  });
+
+  test("one that is complete does not come again, and its packet id may be the other's", () => {
+    const both = group(2, { identifier: 9 }).subscribed("a", "t", 2, { identifier: 1 }).published("m", { qos: 2 });
+    const own = both.delivered("a", "m", { identifiers: [1], qos: 2, id: 8 });
+    const again = own.closed("a").connected("a", true);
+    expect(rules(again.delivered("a", "m", { identifiers: [9], qos: 2, id: 8, dup: true }))).toEqual([]);
   });
 
   test("where nothing tells, either will do", () => {

@@ -28,7 +28,7 @@
  * broker was through with a connection (`over`) leaves less in doubt than one that does not.
  */
 import type { ClientEvent, HistoryEvent } from "../history.ts";
-import type { Came } from "./arrivals.ts";
+import { type Came, TOLD_MS } from "./arrivals.ts";
 import { Closings } from "./closings.ts";
 import { Connection } from "./connection.ts";
 import { Groups } from "./groups.ts";
@@ -298,6 +298,8 @@ class Reading {
       if (isWill || qos > 0 || expirySeconds !== undefined || payload === "") continue;
       const toMs = sent.ms + PROMPT_MS;
       if (sent.index < connack!.index || toMs > Math.min(by.endMs, this.#verdict.now.ms)) continue;
+      // The shards of a session that goes on are told of its connection only then.
+      if (connack!.present && sent.ms < connack!.ms + TOLD_MS) continue;
       if (arrivals.own(message).length > 0 || !this.#weather.calm(sent.ms, PROMPT_MS)) continue;
       if (subscriptions.must(message).length === 0) continue;
       this.#verdict.find("lost", client, `"${payload}" on ${topic} (QoS 0) never came`, payload);

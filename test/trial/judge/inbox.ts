@@ -132,6 +132,8 @@ export class Inbox {
     // Nobody knows the place of what was lost the first time, or which copy it is of what came twice.
     if (!original || original.packet.dup || packet.retain || last === "new" || this.#cameTwice(came)) return;
     if (message && !wasSentOnce(message, this.#weather)) return;
+    // A share group may have had it back meanwhile, and what it handed out as new was lost.
+    if (packet.qos === 1 && original.way.groups.length > 0) return;
     if (last?.connection === original.connection && original.order < last.order) {
       this.#find("order", `${said(packet)} was sent again out of order`, packet.payload);
     }

@@ -12,6 +12,8 @@ import type { Moment } from "./verdict.ts";
 const DOUBT_MS = 1000;
 /** As long as a connection may need to settle what its client left; what is forgotten meanwhile is forgiven. */
 export const SETTLING_MS = 5000;
+/** As long as it may need where a link is dead, which it does not know. */
+const UNANSWERED_MS = 15_000;
 
 interface WillStory {
   readonly will: Will;
@@ -20,6 +22,8 @@ interface WillStory {
   fate: "may" | "must" | "never";
   /** An abnormal end whose delay runs. */
   endedMs: number | undefined;
+  /** The broker has closed the socket, which says that it knows of the end. */
+  known: boolean;
   /** Connections that have come since, answered or not. */
   followers: number;
   /** It may not come before, in ms: its delay has to pass, or its session to end. Undefined: its connection lives. */
@@ -46,6 +50,7 @@ export class Wills {
       message,
       connection,
       endedMs: undefined,
+      known: false,
       followers: 0,
       notBeforeMs: undefined,
       forgotten: false,
@@ -71,7 +76,8 @@ export class Wills {
       if (story.followers > 1) story.fate = "may";
       else if (!connection.connack!.present) story.fate = "must";
       // The broker counts from when it hears of the end, and of a dead Worker's connections it may hear late.
-      else if (aloneMs > delayMs + SETTLING_MS) story.fate = story.connection.killed ? "may" : "must";
+      else if (aloneMs > delayMs + (story.known ? SETTLING_MS : UNANSWERED_MS))
+        story.fate = story.connection.killed ? "may" : "must";
       else if (aloneMs < delayMs - DOUBT_MS) story.fate = "never";
       story.endedMs = undefined;
     }
@@ -87,8 +93,10 @@ export class Wills {
     // Until then the next connection may be faster than the DISCONNECT, and a takeover is an abnormal end.
     if (connection.disconnect?.reason === 0) story.fate = seen ? "never" : "may";
     // Who does not wait for the end of its socket has left with DISCONNECT.
-    else if (story.will.delaySeconds > 0) story.endedMs = connection.endMs;
-    else story.fate = "must";
+    else if (story.will.delaySeconds > 0) {
+      story.endedMs = connection.endMs;
+      story.known = seen && connection.disconnect !== undefined;
+    } else story.fate = "must";
   }
 
   /** What a connection knew is lost, a DISCONNECT among it that it had not settled. */
