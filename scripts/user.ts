@@ -10,7 +10,7 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { parseArgs } from "node:util";
-import { type Verifier, verifierOf } from "../src/core/authentication/users.ts";
+import { type Verifier, verifierOf } from "../src/core/authentication/verifier.ts";
 import { cryptography } from "../src/edge/cryptography.ts";
 import { UsersSetting, writtenUser, wrongIterations, wrongName } from "../src/users.ts";
 

@@ -137,6 +137,6 @@ function authentication({ USERS, ALLOW_ANONYMOUS }: z.infer<typeof Variables>): 
     if (ALLOW_ANONYMOUS !== "false") return NO_AUTHENTICATION;
     throw new ConfigError('ALLOW_ANONYMOUS is "false": it needs USERS, or nobody could connect');
   }
-  const users = new Users(USERS, cryptography);
+  const users = new Users(new Map([...USERS].map(([name, verifier]) => [name, { verifier }])), cryptography);
   return new Authentication(users, ALLOW_ANONYMOUS === "true", [new ScramSha256(users, cryptography)]);
 }

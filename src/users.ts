@@ -3,7 +3,8 @@
 import * as z from "zod/mini";
 import { decodeBase64, encodeBase64 } from "./core/authentication/base64.ts";
 import { saslprep } from "./core/authentication/saslprep.ts";
-import { SALT_BYTES_MAX, type Verifier } from "./core/authentication/users.ts";
+import { SALT_BYTES_MAX } from "./core/authentication/users.ts";
+import type { Verifier } from "./core/authentication/verifier.ts";
 import { utf8Length } from "./mqtt/utf8.ts";
 
 /** The platform's PBKDF2 does no more. RFC 7677 asks for at least {@link ITERATIONS_MIN}. */

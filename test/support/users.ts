@@ -1,7 +1,8 @@
 /** Users whose passwords a test knows. */
 import { Authentication } from "../../src/core/authentication/authentication.ts";
 import { ScramSha256 } from "../../src/core/authentication/scram.ts";
-import { Users, verifierOf } from "../../src/core/authentication/users.ts";
+import { Users } from "../../src/core/authentication/users.ts";
+import { verifierOf } from "../../src/core/authentication/verifier.ts";
 import { cryptography } from "../../src/edge/cryptography.ts";
 import { writtenUser } from "../../src/users.ts";
 
@@ -16,7 +17,7 @@ function verifiers(passwords: Record<string, string>, iterations = ITERATIONS) {
 }
 
 export function usersWith(passwords: Record<string, string>): Users {
-  return new Users(new Map(verifiers(passwords)), cryptography);
+  return new Users(new Map(verifiers(passwords).map(([name, verifier]) => [name, { verifier }])), cryptography);
 }
 
 /** What `USERS` says of them. */

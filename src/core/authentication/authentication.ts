@@ -2,7 +2,6 @@
 
 import type { Connect } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
-import { decodeUtf8 } from "../../mqtt/utf8.ts";
 import type { Mechanism } from "./mechanism.ts";
 import { saslprep } from "./saslprep.ts";
 import { describeUser, type Users } from "./users.ts";
@@ -34,8 +33,7 @@ export class Authentication {
       throw new MqttError(Reason.NotAuthorized, "anonymous clients are not allowed");
     }
     const user = saslprep(username ?? "");
-    const secret = password && passwordText(password);
-    if (!user || secret === undefined || !this.#users.accepts(user, secret)) {
+    if (!user || !password || !this.#users.accepts(user, password)) {
       throw new MqttError(Reason.BadUserNameOrPassword, `${describeUser(username ?? "")}: wrong password`);
     }
     return user;
@@ -59,12 +57,3 @@ export class Authentication {
 
 /** Everybody may connect. */
 export const NO_AUTHENTICATION = new Authentication(undefined, true, []);
-
-/** Returns undefined for a password that no user can have. */
-function passwordText(password: Uint8Array): string | undefined {
-  try {
-    return decodeUtf8(password, 0, password.length);
-  } catch {
-    return undefined;
-  }
-}

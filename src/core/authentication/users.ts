@@ -1,96 +1,124 @@
 /**
  * Who may connect, and is this their password?
  *
- * What is known of a user are SCRAM verifiers (RFC 5802 §3). They check a password and a SCRAM proof, and whoever reads
- * them can do neither without guessing the password first.
- *
- * A name that nobody has is treated as a user whose password nobody knows: the same salt each time, the same work.
+ * A name that nobody has is treated as a user whose password nobody knows: the same salt each time, the same work. Users
+ * are not all alike (one has a verifier of so many iterations, another a hash that takes no time), and whoever asks can
+ * tell which kind a name is. So a name that nobody has is like one of the users, drawn among all of them, and in every
+ * respect like that one: what is found out of it is then as likely of a name that somebody has.
  */
 
 import { encodeUtf8 } from "../../mqtt/utf8.ts";
 import type { Cryptography } from "../ports.ts";
-import { saslprep } from "./saslprep.ts";
+import { isOutdated, ITERATIONS, matches, type PasswordHash } from "./password-hash.ts";
+import { type Verifier, verifies } from "./verifier.ts";
 
-/** Stored by operators in `USERS`: the names and meanings are frozen. */
-export interface Verifier {
-  readonly salt: Uint8Array;
-  /** Of PBKDF2 with HMAC-SHA-256. */
-  readonly iterations: number;
-  /** SHA-256 of what the client proves to have, 32 bytes. */
-  readonly storedKey: Uint8Array;
-  /** What the broker proves to have, 32 bytes. */
-  readonly serverKey: Uint8Array;
+/** What is kept of a user's password: one of the two, or both, of the same password. */
+export type User =
+  | { readonly verifier: Verifier; readonly hash?: PasswordHash }
+  | { readonly verifier?: undefined; readonly hash: PasswordHash };
+
+/** A password was right. */
+export interface Acceptance {
+  readonly user: string;
+  /** Whether its hash costs less than one that is made today; whoever stores users can now make another one. */
+  readonly outdated: boolean;
 }
 
 /** A salt is as long as what one is made up of for a name that nobody has. */
 export const SALT_BYTES_MAX = 32;
 
-const CLIENT_KEY = encodeUtf8("Client Key");
-const SERVER_KEY = encodeUtf8("Server Key");
-
-/**
- * What is kept of a password.
- *
- * @throws RangeError when SASLprep does not allow the password
- */
-export function verifierOf(
-  password: string,
-  salt: Uint8Array,
-  iterations: number,
-  { sha256, hmacSha256, pbkdf2Sha256 }: Cryptography,
-): Verifier {
-  const prepared = saslprep(password);
-  if (prepared === undefined) throw new RangeError("a password may not contain control characters and their like");
-  const salted = pbkdf2Sha256(encodeUtf8(prepared), salt, iterations);
-  return {
-    salt,
-    iterations,
-    storedKey: sha256(hmacSha256(salted, CLIENT_KEY)),
-    serverKey: hmacSha256(salted, SERVER_KEY),
-  };
-}
+/** What a verifier is like where no user has one: as `npm run user` makes them. */
+const LIKE_ANY: Pick<Verifier, "salt" | "iterations"> = { salt: new Uint8Array(16), iterations: ITERATIONS };
 
 export class Users {
-  readonly #verifiers: ReadonlyMap<string, Verifier>;
+  readonly #users: ReadonlyMap<string, User>;
   readonly #cryptography: Cryptography;
+  readonly #iterations: number;
+  readonly #all: readonly User[];
+  readonly #verifiers: readonly Verifier[];
   #secret: Uint8Array | undefined;
 
-  /** @param verifiers at least one, by names as {@link saslprep} leaves them */
-  constructor(verifiers: ReadonlyMap<string, Verifier>, cryptography: Cryptography) {
-    this.#verifiers = verifiers;
+  /**
+   * @param users at least one, by names as SASLprep leaves them
+   * @param iterations of PBKDF2 with HMAC-SHA-512: a hash of fewer is outdated
+   * @param secret what names that nobody has are made up from. Without it that is what is kept of the passwords, so as long
+   * as the users are the same, so is what is made up, whichever isolate does it. Where hashes are replaced it has to be
+   * given, and stay: names whose salt outlives such a change would be those of users
+   */
+  constructor(
+    users: ReadonlyMap<string, User>,
+    cryptography: Cryptography,
+    { iterations = ITERATIONS, secret }: { readonly iterations?: number; readonly secret?: Uint8Array } = {},
+  ) {
+    this.#users = users;
     this.#cryptography = cryptography;
+    this.#iterations = iterations;
+    this.#all = [...users.values()];
+    this.#verifiers = this.#all.flatMap(({ verifier }) => verifier ?? []);
+    this.#secret = secret;
   }
 
-  /** The verifier of a user, or one made up. Nothing that a peer sees may depend on `known` before its proof is wrong. */
+  /**
+   * The verifier of a user, or one made up, also for a user who has none. Nothing that a peer sees may depend on `known`
+   * before its proof is wrong.
+   */
   find(name: string): { readonly verifier: Verifier; readonly known: boolean } {
-    const verifier = this.#verifiers.get(name);
-    const invented = this.#invent(name);
-    return { verifier: verifier ?? invented, known: verifier !== undefined };
+    const { user, known } = this.#look(name);
+    const invented = this.#invent(name, user);
+    return known && user.verifier ? { verifier: user.verifier, known } : { verifier: invented, known: false };
   }
 
-  /** Whether the user exists and has this password. Takes the user's iterations of PBKDF2 either way. */
-  accepts(name: string, password: string): boolean {
-    const { verifier, known } = this.find(name);
-    if (saslprep(password) === undefined) return false;
-    const { storedKey } = verifierOf(password, verifier.salt, verifier.iterations, this.#cryptography);
-    return this.#cryptography.equal(storedKey, verifier.storedKey) && known;
+  /**
+   * Whether the user exists and has this password; undefined if not. Takes a user's work either way.
+   *
+   * Who has both a verifier and a hash is checked by the verifier: so the same passwords are right in CONNECT and in SCRAM,
+   * it costs a third for as many iterations, and as both are of one password the other would prove no more.
+   */
+  accepts(name: string, password: Uint8Array): Acceptance | undefined {
+    const { user, known } = this.#look(name);
+    const right = user.verifier
+      ? verifies(user.verifier, password, this.#cryptography)
+      : matches(user.hash, password, this.#cryptography);
+    if (!right || !known) return undefined;
+    return { user: name, outdated: user.hash !== undefined && isOutdated(user.hash, this.#iterations) };
   }
 
-  /** As long as the users are the same, so is what is made up, whichever isolate does it. */
-  #invent(name: string): Verifier {
+  /** A user, or for a name that nobody has the one that it is like. */
+  #look(name: string): { readonly user: User; readonly known: boolean } {
+    const like = this.#draw(name, 0, this.#all)!;
+    const user = this.#users.get(name);
+    return { user: user ?? like, known: user !== undefined };
+  }
+
+  /** A verifier like the user's, or if that one has none, like one of those that there are. */
+  #invent(name: string, { verifier }: User): Verifier {
     const { sha256, hmacSha256 } = this.#cryptography;
-    const verifiers = [...this.#verifiers.values()];
-    this.#secret ??= sha256(joined(verifiers.flatMap(({ storedKey, serverKey }) => [storedKey, serverKey])));
-    const bytes = hmacSha256(this.#secret, encodeUtf8(name));
-    // It looks like one of the others.
-    const model = verifiers[bytes[SALT_BYTES_MAX - 1]! % verifiers.length]!;
+    const another = this.#draw(name, 4, this.#verifiers);
+    const { salt, iterations } = verifier ?? another ?? LIKE_ANY;
+    const bytes = hmacSha256(this.#made(), encodeUtf8(name));
     const key = sha256(bytes);
-    return {
-      salt: bytes.subarray(0, model.salt.length),
-      iterations: model.iterations,
-      storedKey: key,
-      serverKey: key,
-    };
+    return { salt: bytes.subarray(0, salt.length), iterations, storedKey: key, serverKey: key };
+  }
+
+  /**
+   * One of these, always the same for a name. What is drawn from other bytes is independent of it: that a user without
+   * verifier gets the one it gets says nothing of its hash. No name has a zero, so no salt shows anything of this.
+   */
+  #draw<T>(name: string, at: number, among: readonly T[]): T | undefined {
+    const bytes = this.#cryptography.hmacSha256(this.#made(), encodeUtf8(`\0${name}`));
+    const number = bytes.subarray(at, at + 4).reduce((all, byte) => all * 256 + byte, 0);
+    return among[number % among.length];
+  }
+
+  #made(): Uint8Array {
+    return (this.#secret ??= this.#cryptography.sha256(
+      joined(
+        this.#all.flatMap(({ verifier, hash }) => [
+          ...(verifier ? [verifier.storedKey, verifier.serverKey] : []),
+          ...(hash ? [hash.hash] : []),
+        ]),
+      ),
+    ));
   }
 }
 
