@@ -10,9 +10,10 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { parseArgs } from "node:util";
+import { wrongName } from "../src/core/authentication/user-name.ts";
 import { type Verifier, verifierOf } from "../src/core/authentication/verifier.ts";
 import { cryptography } from "../src/edge/cryptography.ts";
-import { UsersSetting, writtenUser, wrongIterations, wrongName } from "../src/users.ts";
+import { UsersSetting, writtenUser, wrongIterations } from "../src/users.ts";
 
 /** Some milliseconds of the Worker's CPU for each password that is checked. */
 const ITERATIONS = "10000";

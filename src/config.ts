@@ -8,7 +8,7 @@ import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "./
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
 import { cryptography } from "./edge/cryptography.ts";
-import { UsersSetting } from "./users.ts";
+import { allUsers, PasswordFileSetting, UsersSetting } from "./users.ts";
 
 export interface Config {
   readonly limits: Limits;
@@ -69,6 +69,7 @@ const Variables = z.object({
     DEFAULT_SETTINGS.shareStrategy,
   ),
   USERS: z.optional(UsersSetting),
+  PASSWORD_FILE: z.optional(PasswordFileSetting),
   ALLOW_ANONYMOUS: z.optional(z.enum(["true", "false"], 'must be "true" or "false"')),
 });
 
@@ -76,7 +77,7 @@ const Variables = z.object({
 export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
 
 /** Settings that nobody is shown, not even when they are wrong. */
-const SECRETS: readonly string[] = ["USERS"];
+const SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE"];
 
 /** A setting is wrong; the message names it and says what it must be. */
 export class ConfigError extends Error {
@@ -132,11 +133,19 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
   };
 }
 
-function authentication({ USERS, ALLOW_ANONYMOUS }: z.infer<typeof Variables>): Authentication {
-  if (!USERS) {
+function authentication({ USERS, PASSWORD_FILE, ALLOW_ANONYMOUS }: z.infer<typeof Variables>): Authentication {
+  if (!USERS && !PASSWORD_FILE) {
     if (ALLOW_ANONYMOUS !== "false") return NO_AUTHENTICATION;
-    throw new ConfigError('ALLOW_ANONYMOUS is "false": it needs USERS, or nobody could connect');
+    throw new ConfigError('ALLOW_ANONYMOUS is "false": it needs USERS or PASSWORD_FILE, or nobody could connect');
   }
-  const users = new Users(new Map([...USERS].map(([name, verifier]) => [name, { verifier }])), cryptography);
+  const users = new Users(usersOf(USERS ?? new Map(), PASSWORD_FILE ?? new Map()), cryptography);
   return new Authentication(users, ALLOW_ANONYMOUS === "true", [new ScramSha256(users, cryptography)]);
+}
+
+function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUsers> {
+  try {
+    return allUsers(...from);
+  } catch (error) {
+    throw new ConfigError(`PASSWORD_FILE is wrong: it ${(error as RangeError).message}`);
+  }
 }

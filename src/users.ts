@@ -1,26 +1,17 @@
-/** `USERS`: what an operator writes of each user, and how it is read. `npm run user` writes it. */
+/** `USERS` and `PASSWORD_FILE`: what an operator writes of each user, and how it is read. `npm run user` writes both. */
 
 import * as z from "zod/mini";
 import { decodeBase64, encodeBase64 } from "./core/authentication/base64.ts";
-import { saslprep } from "./core/authentication/saslprep.ts";
-import { SALT_BYTES_MAX } from "./core/authentication/users.ts";
+import { readPasswordFile } from "./core/authentication/password-file.ts";
+import { type PasswordHash, PBKDF2_ITERATIONS_MAX } from "./core/authentication/password-hash.ts";
+import { wrongName } from "./core/authentication/user-name.ts";
+import { SALT_BYTES_MAX, type User } from "./core/authentication/users.ts";
 import type { Verifier } from "./core/authentication/verifier.ts";
-import { utf8Length } from "./mqtt/utf8.ts";
 
-/** The platform's PBKDF2 does no more. RFC 7677 asks for at least {@link ITERATIONS_MIN}. */
-const ITERATIONS_MAX = 100_000;
+/** As RFC 7677 asks for at least. */
 const ITERATIONS_MIN = 4_096;
 const SALT_BYTES_MIN = 8;
 const KEY_BYTES = 32;
-/** An object's name has room for this, and for a client id of CLIENT_ID_BYTES_MAX. */
-const NAME_BYTES_MAX = 100;
-
-/** Why this cannot be the name of a user; undefined if it can. */
-export function wrongName(name: string): string | undefined {
-  if (name === "" || utf8Length(name) > NAME_BYTES_MAX) return `must have 1 to ${NAME_BYTES_MAX} bytes`;
-  if (name.includes(":")) return "must not contain a colon";
-  return saslprep(name) === name ? undefined : "must be written as SASLprep (RFC 4013) leaves it";
-}
 
 function bytes(from: number, to: number) {
   const wrong = from === to ? `must be ${from} bytes in base 64` : `must be ${from} to ${to} bytes in base 64`;
@@ -33,7 +24,7 @@ function bytes(from: number, to: number) {
   );
 }
 
-const ITERATIONS_WRONG = `must be a whole number from ${ITERATIONS_MIN} to ${ITERATIONS_MAX}`;
+const ITERATIONS_WRONG = `must be a whole number from ${ITERATIONS_MIN} to ${PBKDF2_ITERATIONS_MAX}`;
 
 const Stored = z.object(
   {
@@ -47,11 +38,16 @@ const Stored = z.object(
 
 /** Why this cannot be a number of iterations; undefined if it can. */
 export function wrongIterations(value: unknown): string | undefined {
-  const right = Number.isInteger(value) && (value as number) >= ITERATIONS_MIN && (value as number) <= ITERATIONS_MAX;
+  const right =
+    Number.isInteger(value) && (value as number) >= ITERATIONS_MIN && (value as number) <= PBKDF2_ITERATIONS_MAX;
   return right ? undefined : ITERATIONS_WRONG;
 }
 
-/** The last value that was right. Each object of an isolate reads the settings, and this one takes half a millisecond. */
+/**
+ * The last values that were right. Each object of an isolate reads the settings, and of as many users as a setting holds that
+ * takes half a millisecond and a quarter of one.
+ */
+let latestFile: { readonly text: string; readonly users: ReadonlyMap<string, PasswordHash> } | undefined;
 let latest: { readonly text: string; readonly users: ReadonlyMap<string, Verifier> } | undefined;
 
 /** Users by name. An error names the entry by its number: whoever reaches the broker reads the message. */
@@ -82,6 +78,43 @@ export const UsersSetting = z.pipe(
     return users;
   }),
 );
+
+/** Users by name, from Mosquitto's `password_file`. An error names the line by its number. */
+export const PasswordFileSetting = z.pipe(
+  z.string("must be the text of a password_file"),
+  z.transform((text: string, context): ReadonlyMap<string, PasswordHash> => {
+    const wrong = (message: string) => {
+      context.issues.push({ code: "custom", message, input: text });
+      return new Map<string, PasswordHash>();
+    };
+    try {
+      if (latestFile?.text === text) return latestFile.users;
+      const users = readPasswordFile(text);
+      if (users.size === 0) return wrong("must have at least one user");
+      latestFile = { text, users };
+      return users;
+    } catch (error) {
+      return wrong((error as RangeError).message);
+    }
+  }),
+);
+
+/**
+ * All users, by name.
+ *
+ * @throws RangeError when one is in both; it names the entry by its number
+ */
+export function allUsers(
+  verifiers: ReadonlyMap<string, Verifier>,
+  hashes: ReadonlyMap<string, PasswordHash>,
+): ReadonlyMap<string, User> {
+  const users = new Map<string, User>([...verifiers].map(([name, verifier]) => [name, { verifier }]));
+  for (const [at, [name, hash]] of [...hashes].entries()) {
+    if (users.has(name)) throw new RangeError(`has a user in its entry ${at + 1} that USERS has too`);
+    users.set(name, { hash });
+  }
+  return users;
+}
 
 function json(text: string): unknown {
   try {

@@ -2,6 +2,7 @@
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import type { IAuthPacket, IConnackPacket } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
+import { MOSQUITTO, PASSWORD } from "../support/mosquitto-passwords.ts";
 import { ScramClient } from "../support/scram.ts";
 import { usersSetting } from "../support/users.ts";
 import { scope, useBroker } from "./support/broker.ts";
@@ -10,7 +11,10 @@ import { TRANSPORTS } from "./support/wire.ts";
 
 const SCRAM = "SCRAM-SHA-256";
 /** As many iterations as a setting may ask for: the platform has to do them. */
-const use = useBroker({ USERS: usersSetting({ alice: "pencil", bob: "eraser" }, 100_000) });
+const use = useBroker({
+  USERS: usersSetting({ alice: "pencil", bob: "eraser" }, 100_000),
+  PASSWORD_FILE: `once:${MOSQUITTO.once}\nmost:${MOSQUITTO.most}\n`,
+});
 
 const opened: MqttClient[] = [];
 afterEach(() => {
@@ -141,6 +145,15 @@ test("MQTT.js connects with a password in 3.1.1 and 5.0", async () => {
       code: protocolVersion === 5 ? 0x86 : 4,
     });
   }
+});
+
+test.each(["once", "most"])("user %s of Mosquitto's password_file connects, with that password only", async (name) => {
+  const right = await Client.connected(use.broker, "ws", 5, { username: name, password: Buffer.from(PASSWORD) });
+  await right.expectNothing();
+  const wrong = await Client.open(use.broker, "ws", 5);
+  expect(await wrong.connect({ username: name, password: Buffer.from("eraser") })).toMatchObject({ reasonCode: 0x86 });
+  const { connack } = new ScramSession(use.broker.wsUrl, name, PASSWORD);
+  await expect(connack).rejects.toMatchObject({ code: 0x86 });
 });
 
 test("another Authentication Method is refused with 0x8C [MQTT-4.12.0-1]", async () => {

@@ -70,7 +70,7 @@ describe("ALLOW_ANONYMOUS", () => {
 
   test("false needs users", () => {
     expect(() => readConfig({ ALLOW_ANONYMOUS: "false" })).toThrow(
-      'ALLOW_ANONYMOUS is "false": it needs USERS, or nobody could connect',
+      'ALLOW_ANONYMOUS is "false": it needs USERS or PASSWORD_FILE, or nobody could connect',
     );
     expect(() => identify({ USERS: users, ALLOW_ANONYMOUS: "false" }, anonymous)).toThrow(notAuthorized);
   });
