@@ -1,6 +1,7 @@
 /** Settings: what an operator may set in wrangler.toml's [vars], read once, with an error that names the variable. */
 
 import * as z from "zod/mini";
+import { ConfigError } from "./config-error.ts";
 import { Authentication, NO_AUTHENTICATION } from "./core/authentication/authentication.ts";
 import { ScramSha256 } from "./core/authentication/scram.ts";
 import { Users } from "./core/authentication/users.ts";
@@ -9,6 +10,9 @@ import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
 import { cryptography } from "./edge/cryptography.ts";
 import { allUsers, PasswordFileSetting, UsersSetting } from "./users.ts";
+import { whole } from "./whole.ts";
+
+export { ConfigError } from "./config-error.ts";
 
 export interface Config {
   readonly limits: Limits;
@@ -20,20 +24,6 @@ export interface Config {
 
 /** A log row holds 2 MB, and a message has to fit one with its topic and properties. */
 const PACKET_BYTES_MOST = 1_800_000;
-
-/** A whole number within bounds, written in decimal digits as every variable is. */
-function whole(from: number, to: number, otherwise: number) {
-  return z._default(
-    z.pipe(
-      z.pipe(
-        z.string().check(z.regex(/^\d+$/, "must be a whole number")),
-        z.transform((text: string) => Number(text)),
-      ),
-      z.number().check(z.gte(from, `must be at least ${from}`), z.lte(to, `must be at most ${to}`)),
-    ),
-    otherwise as unknown as string & number,
-  );
-}
 
 const Variables = z.object({
   SHARDS: whole(1, 1024, 4),
@@ -78,11 +68,6 @@ export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
 
 /** Settings that nobody is shown, not even when they are wrong. */
 const SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE"];
-
-/** A setting is wrong; the message names it and says what it must be. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
 
 /**
  * Reads the settings.
