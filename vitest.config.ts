@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: "core",
           environment: "node",
-          include: ["test/{mqtt,core,link,contracts,lint,fuzz,trial,bench}/**/*.test.ts"],
+          include: ["test/{mqtt,core,access,link,contracts,lint,fuzz,trial,bench}/**/*.test.ts"],
           sequence: { groupOrder: 1 },
         },
       },
