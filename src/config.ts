@@ -1,6 +1,7 @@
 /** Settings: what an operator may set in wrangler.toml's [vars], read once, with an error that names the variable. */
 
 import * as z from "zod/mini";
+import { readTokenSettings, TOKEN_SECRETS, TOKEN_VARIABLES, type TokenSettings } from "./access/token-settings.ts";
 import { ConfigError } from "./config-error.ts";
 import { Authentication, NO_AUTHENTICATION } from "./core/authentication/authentication.ts";
 import { ScramSha256 } from "./core/authentication/scram.ts";
@@ -19,6 +20,8 @@ export interface Config {
   readonly settings: Settings;
   readonly placement: Placement;
   readonly authentication: Authentication;
+  /** Undefined: clients do not come with tokens. */
+  readonly tokens: TokenSettings | undefined;
   readonly tenant: string;
 }
 
@@ -61,13 +64,14 @@ const Variables = z.object({
   USERS: z.optional(UsersSetting),
   PASSWORD_FILE: z.optional(PasswordFileSetting),
   ALLOW_ANONYMOUS: z.optional(z.enum(["true", "false"], 'must be "true" or "false"')),
+  ...TOKEN_VARIABLES,
 });
 
 /** The names of all settings. */
 export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
 
 /** Settings that nobody is shown, not even when they are wrong. */
-const SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE"];
+const SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE", ...TOKEN_SECRETS];
 
 /**
  * Reads the settings.
@@ -86,6 +90,7 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
   return {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
     authentication: authentication(v),
+    tokens: readTokenSettings(v),
     tenant: "main",
     settings: {
       keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX,
