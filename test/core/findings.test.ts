@@ -712,3 +712,21 @@ describe("a session whose shard restarts before its connection has heard of a sh
     expect(r.payloads(5).toSorted()).toEqual(["own", "shared"]);
   });
 });
+
+test("what a limit takes from the log while a session is not known yet, after a restart, is reported when it comes back", () => {
+  const r = new ShardRig({ logBytesMax: 1_000 });
+  const wanted = { noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 } as const;
+  const own = { ...wanted, number: 1, filter: "t", qos: 1 } as const;
+  r.hello(1, "publisher");
+  r.hello(2, "subscriber");
+  r.frame(2, (to) => records.writeSubscribe(to, 1, [own]));
+  r.restart();
+  r.hello(3, "publisher", { link: 2 });
+  for (let i = 0; i < 5; i++) r.publish(3, body("t", "x".repeat(500)));
+  r.advance(2_000);
+  expect(r.reports).toEqual([]);
+  r.hello(4, "subscriber", { link: 2, cursor: 0, subscriptions: [{ ...own, start: 0, scan: undefined }] });
+  const came = r.payloads(4).length;
+  expect(came).toBeLessThan(5);
+  expect(r.reports[0]!.messages).toBeGreaterThanOrEqual(5 - came);
+});

@@ -21,6 +21,8 @@ const WORKERS = ["w1", "w2", "w3"] as const;
 const DAY_MS = 24 * 3600 * 1000;
 /** A connection that its client has left is over by then. */
 const LEAVING_MS = 60_000;
+/** A timer that goes off within that keeps its object awake. */
+const TIMER_AHEAD_MS = 100;
 /** The longest that it is waited for something to happen. */
 const PASS_MS = 1_000;
 /** More steps than this are an endless loop. */
@@ -221,7 +223,9 @@ export class SimulatedSite implements Site {
   }
 
   async evict(object: ObjectName): Promise<void> {
-    this.node(object).evict();
+    const node = this.node(object);
+    // A platform that puts objects to sleep which have a timer waits at least for one that is about to go off.
+    if ((node.deadline ?? Infinity) > this.world.now + TIMER_AHEAD_MS) node.evict();
   }
 
   async killWorker(client?: string): Promise<void> {

@@ -42,6 +42,7 @@ export class Log {
   #bytes = 0;
   #decoded: DecodedBatch[] = [];
   #turnBytes = 0;
+  #cutUpTo = 0;
 
   constructor(store: ShardStore) {
     this.#store = store;
@@ -153,6 +154,17 @@ export class Log {
     const kept = this.#batches.findIndex((batch) => batch.last > offset);
     const gone = kept < 0 ? this.#batches.length : kept;
     if (gone > 0) this.#drop(gone);
+  }
+
+  /** As {@link trim}, needed or not. */
+  cut(offset: number): void {
+    this.#cutUpTo = Math.max(this.#cutUpTo, offset);
+    this.trim(offset);
+  }
+
+  /** Up to where the log was cut since the object started; 0: it was not. */
+  get cutUpTo(): number {
+    return this.#cutUpTo;
   }
 
   /** Bytes of the batch that ends at `last`; 0 when there is none. */

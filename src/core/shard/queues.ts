@@ -137,7 +137,7 @@ export class Queues {
       messages += lost;
       if (lost > 0) losers.add(group);
     }
-    this.#log.trim(cut);
+    this.#log.cut(cut);
     if (messages > 0) this.#report(why, messages, losers.size);
   }
 

@@ -170,7 +170,7 @@ export class Roster {
     const { log, received, groups } = this.#parts;
     const previous = this.#attendances.get(hello.session);
     const earlier = previous?.persistent && previous.generation === hello.generation ? previous : undefined;
-    const lost = previous?.lost(hello.epoch, hello.cursor) ?? 0;
+    const lost = previous ? previous.lost(hello.epoch, hello.cursor) : this.#cutFrom(hello);
     if (lost > 0) this.#lost(lost);
     const returned = previous !== undefined && groups.reconcile(previous, hello);
     if (previous) {
@@ -197,6 +197,15 @@ export class Roster {
     // Its stored place must not bring again what another member may be handed.
     if (returned) this.#parts.places.exact(attendance);
     return attendance;
+  }
+
+  /**
+   * How many messages a session may have lost to a limit, at most, that the shard did not know when it cut the log: nobody
+   * counted for it, and what was cut cannot be looked at any more.
+   */
+  #cutFrom({ cursor, subscriptions }: HelloRecord): number {
+    if (cursor === undefined || subscriptions.every(({ qos }) => qos === 0)) return 0;
+    return Math.max(0, this.#parts.log.cutUpTo - cursor);
   }
 
   /** True when a subscription of the hello matches the retained message at an offset. */

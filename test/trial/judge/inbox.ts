@@ -129,9 +129,10 @@ export class Inbox {
     const last = connection.resent.get(place);
     if (last === "new") this.#find("order", `${said(packet)} was sent again behind new messages`, packet.payload);
     const original = before ?? this.#original(came);
-    // Nobody knows the place of what was lost the first time, or which copy it is of what came twice.
-    if (!original || original.packet.dup || packet.retain || last === "new" || this.#cameTwice(came)) return;
-    if (message && !wasSentOnce(message, this.#weather)) return;
+    // Nobody knows the place of what was lost the first time, or which copy it is of what came twice, or is empty.
+    if (!original || !message || original.packet.dup || packet.retain || last === "new" || this.#cameTwice(came))
+      return;
+    if (!wasSentOnce(message, this.#weather)) return;
     // A share group may have had it back meanwhile, and what it handed out as new was lost.
     if (packet.qos === 1 && original.way.groups.length > 0) return;
     if (last?.connection === original.connection && original.order < last.order) {

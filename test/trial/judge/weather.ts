@@ -10,21 +10,24 @@ const PEACEFUL: readonly string[] = ["socket", "worker", "slow", "alarm", "storm
 
 /** So long after anything at all was done to anybody nothing of it is left. */
 const CALM_MS = 20_000;
+/** But a link that is dead, and that nothing waits for an answer of, is found out by the next ping. */
+const DEAD_MS = 300_000;
 
 export class Weather {
   readonly #disturbances: number[] = [];
-  readonly #faults: number[] = [];
+  /** Until when each may be felt. */
+  readonly #faults: { readonly ms: number; readonly untilMs: number }[] = [];
   /** Messages were lost to a limit, and reported. */
   loses = false;
 
   fault(name: string, ms: number): void {
-    this.#faults.push(ms);
+    this.#faults.push({ ms, untilMs: ms + (name === "dead" ? DEAD_MS : CALM_MS) });
     if (!PEACEFUL.includes(name)) this.#disturbances.push(ms);
   }
 
   /** Nothing was done to anybody around that time. */
   calm(ms: number, forMs: number): boolean {
-    return !this.#faults.some((faultMs) => faultMs >= ms - CALM_MS && faultMs <= ms + forMs);
+    return !this.#faults.some((fault) => fault.untilMs >= ms && fault.ms <= ms + forMs);
   }
 
   disturbed(fromMs: number, toMs: number): boolean {
