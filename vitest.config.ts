@@ -44,7 +44,11 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             main: worker.main,
-            miniflare: { ...worker.options, bindings: worker.bindings, modulesRules: worker.moduleRules },
+            miniflare: {
+              ...worker.options,
+              bindings: { ...worker.bindings, ALLOW_ANONYMOUS: "true" },
+              modulesRules: worker.moduleRules,
+            },
           }),
         ],
         test: {

@@ -22,6 +22,7 @@ import { tmpdir } from "node:os";
 import { dirname, extname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { WHO_MAY_CONNECT } from "../src/access/access-settings.ts";
 import { SETTINGS } from "../src/config.ts";
 import { readWorker } from "./worker.ts";
 
@@ -62,6 +63,8 @@ export interface Broker {
   readonly port: number;
   readonly tcpPort: number;
   readonly stateDir: string;
+  /** Anybody may connect, because no setting says who may. */
+  readonly anybody: boolean;
   /** workerd's process id, as started. */
   readonly pid: number;
   /** For what only Miniflare can do to a running Worker: evict an object, read its database. */
@@ -94,11 +97,15 @@ async function run(options: BrokerOptions, configPath: string, modules: Module[]
     const value = options.env?.[setting];
     if (value !== undefined) settings[setting] = value;
   }
+  Object.assign(settings, options.vars);
+  // Nobody but this machine can reach it.
+  const anybody = WHO_MAY_CONNECT.every((setting) => settings[setting] === undefined);
+  if (anybody) settings["ALLOW_ANONYMOUS"] = "true";
   const miniflareOptions = convertV4MiniflareOptions({
     ...workerOptions,
     name,
     modules,
-    bindings: { ...settings, ...options.vars },
+    bindings: settings,
     connectHandlers: [{ protocol: "tcp", port: options.tcpPort, address: HOST }],
     unsafeDirectSockets: [{ host: HOST, port: options.port }],
     host: HOST,
@@ -144,6 +151,7 @@ async function run(options: BrokerOptions, configPath: string, modules: Module[]
     port,
     tcpPort,
     stateDir,
+    anybody,
     pid: child.pid,
     miniflare,
     stop,

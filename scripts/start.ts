@@ -10,6 +10,11 @@
 import { parseArgs } from "node:util";
 import { BrokerStartError, startBroker, type Broker } from "./broker.ts";
 
+const ANYBODY = `
+Anybody on this machine may connect and do everything, because no setting says who may.
+A deployment without one lets nobody in: see docs/security.md.
+`;
+
 // Registered before Miniflare registers its own, which end the process with the signal's exit code.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
 stopWithNpm();
@@ -43,7 +48,7 @@ function stopWithNpm(): void {
   }, 500).unref();
 }
 
-function greet({ url, wsUrl, tcpUrl, tcpPort, stateDir }: Broker): void {
+function greet({ url, wsUrl, tcpUrl, tcpPort, stateDir, anybody }: Broker): void {
   const server = `-h 127.0.0.1 -p ${tcpPort}`;
   console.log(`Dormouse is listening.
 
@@ -51,7 +56,7 @@ function greet({ url, wsUrl, tcpUrl, tcpPort, stateDir }: Broker): void {
   MQTT over TCP        ${tcpUrl}
   HTTP                 ${url}/
   State                ${stateDir}
-
+${anybody ? ANYBODY : ""}
 Try it:
   npx mqtt sub ${server} -t 'hello/#' -v
   npx mqtt pub ${server} -t hello/world -m hi

@@ -18,7 +18,7 @@ import { hashPassword, ITERATIONS } from "../src/core/authentication/password-ha
 import { wrongName } from "../src/core/authentication/user-name.ts";
 import { verifierOf } from "../src/core/authentication/verifier.ts";
 import { cryptography } from "../src/edge/cryptography.ts";
-import { PasswordFileSetting, UsersSetting, writtenUser, wrongIterations } from "../src/users.ts";
+import { PasswordFileSetting, UsersSetting, writtenUser, wrongIterations } from "../src/access/users-settings.ts";
 
 const SALT_BYTES = 16;
 

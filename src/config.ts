@@ -1,16 +1,11 @@
 /** Settings: what an operator may set in wrangler.toml's [vars], read once, with an error that names the variable. */
 
 import * as z from "zod/mini";
-import { readTokenSettings, TOKEN_SECRETS, TOKEN_VARIABLES, type TokenSettings } from "./access/token-settings.ts";
+import { ACCESS_SECRETS, ACCESS_VARIABLES, type AccessSettings, readAccessSettings } from "./access/access-settings.ts";
 import { ConfigError } from "./config-error.ts";
-import { Authentication, NO_AUTHENTICATION } from "./core/authentication/authentication.ts";
-import { ScramSha256 } from "./core/authentication/scram.ts";
-import { Users } from "./core/authentication/users.ts";
-import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "./core/limits.ts";
+import { DEFAULT_LIMITS, DEFAULT_SETTINGS, DENIED_PUBLISH, type Limits, type Settings } from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
-import { cryptography } from "./edge/cryptography.ts";
-import { allUsers, PasswordFileSetting, UsersSetting } from "./users.ts";
 import { whole } from "./whole.ts";
 
 export { ConfigError } from "./config-error.ts";
@@ -19,9 +14,7 @@ export interface Config {
   readonly limits: Limits;
   readonly settings: Settings;
   readonly placement: Placement;
-  readonly authentication: Authentication;
-  /** Undefined: clients do not come with tokens. */
-  readonly tokens: TokenSettings | undefined;
+  readonly access: AccessSettings;
   readonly tenant: string;
 }
 
@@ -61,17 +54,15 @@ const Variables = z.object({
     z.enum(SHARE_STRATEGIES, `must be one of ${SHARE_STRATEGIES.join(", ")}`),
     DEFAULT_SETTINGS.shareStrategy,
   ),
-  USERS: z.optional(UsersSetting),
-  PASSWORD_FILE: z.optional(PasswordFileSetting),
-  ALLOW_ANONYMOUS: z.optional(z.enum(["true", "false"], 'must be "true" or "false"')),
-  ...TOKEN_VARIABLES,
+  DENIED_PUBLISH: z._default(
+    z.enum(DENIED_PUBLISH, `must be one of ${DENIED_PUBLISH.join(", ")}`),
+    DEFAULT_SETTINGS.deniedPublish,
+  ),
+  ...ACCESS_VARIABLES,
 });
 
 /** The names of all settings. */
 export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
-
-/** Settings that nobody is shown, not even when they are wrong. */
-const SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE", ...TOKEN_SECRETS];
 
 /**
  * Reads the settings.
@@ -83,19 +74,19 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
   if (!read.success) {
     const issue = read.error.issues[0]!;
     const name = String(issue.path[0]);
-    const value = SECRETS.includes(name) ? "wrong" : `"${String(env[name])}"`;
+    const value = ACCESS_SECRETS.includes(name) ? "wrong" : `"${String(env[name])}"`;
     throw new ConfigError(`${name} is ${value}: it ${issue.message}`);
   }
   const v = read.data;
   return {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
-    authentication: authentication(v),
-    tokens: readTokenSettings(v),
+    access: readAccessSettings(v),
     tenant: "main",
     settings: {
       keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX,
       payloadFormatCheck: v.PAYLOAD_FORMAT_CHECK === "true",
       serverReference: v.SERVER_REFERENCE,
+      deniedPublish: v.DENIED_PUBLISH,
       shareStrategy: v.SHARE_STRATEGY,
     },
     limits: {
@@ -121,21 +112,4 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
       shardLinksMax: v.SHARD_LINKS_MAX,
     },
   };
-}
-
-function authentication({ USERS, PASSWORD_FILE, ALLOW_ANONYMOUS }: z.infer<typeof Variables>): Authentication {
-  if (!USERS && !PASSWORD_FILE) {
-    if (ALLOW_ANONYMOUS !== "false") return NO_AUTHENTICATION;
-    throw new ConfigError('ALLOW_ANONYMOUS is "false": it needs USERS or PASSWORD_FILE, or nobody could connect');
-  }
-  const users = new Users(usersOf(USERS ?? new Map(), PASSWORD_FILE ?? new Map()), cryptography);
-  return new Authentication(users, ALLOW_ANONYMOUS === "true", [new ScramSha256(users, cryptography)]);
-}
-
-function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUsers> {
-  try {
-    return allUsers(...from);
-  } catch (error) {
-    throw new ConfigError(`PASSWORD_FILE is wrong: it ${(error as RangeError).message}`);
-  }
 }

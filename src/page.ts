@@ -1,9 +1,10 @@
 /** The page at `/`: what this is, and how to connect to it. */
 
 import { html } from "hono/html";
-import type { Config } from "./config.ts";
+import { CLOSED } from "./access/reception.ts";
+import type { Broker } from "./edge/broker.ts";
 
-export function page(mqttUrl: string, config: Config) {
+export function page(mqttUrl: string, { config, reception }: Broker) {
   const { limits, placement } = config;
   return html`<!doctype html>
     <html lang="en">
@@ -57,6 +58,14 @@ export function page(mqttUrl: string, config: Config) {
         <p>An MQTT 3.1.1 and 5.0 broker is listening at <code>${mqttUrl}</code>.</p>
         <pre>
 npx mqtt sub -t 'hello/#' -v -h ${new URL(mqttUrl).hostname} -p ${portOf(mqttUrl)} -l ${new URL(mqttUrl).protocol.slice(0, -1)} --path /mqtt</pre>
+        ${
+          reception.isClosed &&
+          html`<p><strong>${CLOSED}</strong></p>
+            <pre>
+npm run -s user -- alice &gt; users.json
+npx wrangler secret put USERS &lt; users.json
+npx wrangler secret put ACL &lt;&lt;&lt; 'pattern readwrite #'</pre>`
+        }
         <table>
           <tr>
             <td>Topic shards</td>

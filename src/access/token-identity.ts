@@ -4,7 +4,7 @@ import type { JWTPayload } from "jose";
 import { saslprep } from "../core/authentication/saslprep.ts";
 import type { Identity } from "../core/authentication/identity.ts";
 import { utf8Length } from "../mqtt/utf8.ts";
-import { wrongName } from "../users.ts";
+import { wrongName } from "../core/authentication/user-name.ts";
 import { tokenRules, WrongClaim } from "./token-rules.ts";
 import type { TokenSettings } from "./token-settings.ts";
 

@@ -1,12 +1,12 @@
 /** `USERS` and `PASSWORD_FILE`: what an operator writes of each user, and how it is read. `npm run user` writes both. */
 
 import * as z from "zod/mini";
-import { decodeBase64, encodeBase64 } from "./core/authentication/base64.ts";
-import { readPasswordFile } from "./core/authentication/password-file.ts";
-import { type PasswordHash, PBKDF2_ITERATIONS_MAX } from "./core/authentication/password-hash.ts";
-import { wrongName } from "./core/authentication/user-name.ts";
-import { SALT_BYTES_MAX, type User } from "./core/authentication/users.ts";
-import type { Verifier } from "./core/authentication/verifier.ts";
+import { decodeBase64, encodeBase64 } from "../core/authentication/base64.ts";
+import { readPasswordFile } from "../core/authentication/password-file.ts";
+import { type PasswordHash, PBKDF2_ITERATIONS_MAX } from "../core/authentication/password-hash.ts";
+import { wrongName } from "../core/authentication/user-name.ts";
+import { SALT_BYTES_MAX, type User } from "../core/authentication/users.ts";
+import type { Verifier } from "../core/authentication/verifier.ts";
 
 /** As RFC 7677 asks for at least. */
 const ITERATIONS_MIN = 4_096;

@@ -1,6 +1,7 @@
 /** What protects the broker from its peers. Every number can be set by the operator; see `docs/configuration.md`. */
 
 import type { ShareStrategy } from "./shard/share-strategy.ts";
+
 export interface Limits {
   /** Largest control packet taken from a client; announced as Maximum Packet Size. */
   readonly packetBytesMax: number;
@@ -64,6 +65,9 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   shardLinksMax: 30_000,
 });
 
+/** It is acknowledged and goes nowhere, as Mosquitto does it; or the client is disconnected. */
+export const DENIED_PUBLISH = ["acknowledge", "disconnect"] as const;
+
 /** What an operator sets beyond the limits. */
 export interface Settings {
   /** Longest keep alive that is accepted; a client that asks for more, or for none, is given this one. 0: no limit. */
@@ -72,6 +76,8 @@ export interface Settings {
   readonly payloadFormatCheck: boolean;
   /** Where clients are to go instead: each is refused with 0x9D and this Server Reference. Empty: they may come. */
   readonly serverReference: string;
+  /** What a client before MQTT 5, which cannot be told, gets for a PUBLISH that it may not send. */
+  readonly deniedPublish: (typeof DENIED_PUBLISH)[number];
   /** Which member of a share group has the next message. */
   readonly shareStrategy: ShareStrategy;
 }
@@ -80,5 +86,6 @@ export const DEFAULT_SETTINGS: Settings = Object.freeze({
   keepAliveSecondsMax: 0,
   payloadFormatCheck: false,
   serverReference: "",
+  deniedPublish: "acknowledge",
   shareStrategy: "round-robin",
 });

@@ -3,15 +3,16 @@
  * says. It is the same for WebSocket and TCP; a transport is what differs.
  */
 
-import type { Config } from "../config.ts";
+import type { Question } from "../core/authentication/asking.ts";
+import type { Arrival } from "../core/authentication/identity.ts";
 import { Connection } from "../core/connection/connection.ts";
 import type { Effect, LinkName } from "../core/connection/effects.ts";
 import { Output } from "../core/connection/output.ts";
-import type { Env } from "../env.ts";
 import { LINK_VERSIONS } from "../link/records.ts";
 import { PING } from "../link/ping.ts";
 import { reasonName } from "../mqtt/reason.ts";
 import { sessionName, shardName } from "../names.ts";
+import type { Broker } from "./broker.ts";
 
 /** The client's socket, as the driver writes to it. */
 export interface Transport {
@@ -24,11 +25,14 @@ export interface Transport {
 /** After something was sent, a client counts as busy for this long. */
 const BUSY_MS = 5;
 
+/** The longest time that a timer can take. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 export class Driver {
   /** Resolves when the client is gone and everything that it left is settled. */
   readonly done: Promise<void>;
-  readonly #env: Env;
-  readonly #config: Config;
+  readonly #broker: Broker;
+  readonly #arrival: Arrival;
   readonly #transport: Transport;
   readonly #connection: Connection;
   /** The current socket of each link, or a number while it is being opened. */
@@ -42,14 +46,16 @@ export class Driver {
   #finish!: () => void;
   #relieved: (() => void) | undefined;
 
-  constructor(env: Env, config: Config, transport: Transport) {
-    this.#env = env;
-    this.#config = config;
+  constructor(broker: Broker, arrival: Arrival, transport: Transport) {
+    this.#broker = broker;
+    this.#arrival = arrival;
     this.#transport = transport;
     this.done = new Promise((resolve) => (this.#finish = resolve));
     this.#connection = new Connection(
       {
-        ...config,
+        ...broker.config,
+        access: broker.reception,
+        arrival,
         linkVersions: LINK_VERSIONS,
         connectionId: `auto-${crypto.randomUUID()}`,
         random: Math.random,
@@ -109,21 +115,31 @@ export class Driver {
       case "closeLink":
         this.#closeLink(effect.link);
         return;
+      case "ask":
+        void this.#ask(effect.question);
+        return;
+      case "denied":
+        this.#note({ event: "denied", action: effect.action, filter: effect.filter });
+        return;
       case "report":
-        console.log(
-          JSON.stringify({
-            event: "disconnected",
-            client: this.#connection.clientId,
-            reason: reasonName(effect.reason),
-            detail: effect.detail,
-          }),
-        );
+        this.#note({ event: "disconnected", reason: reasonName(effect.reason), detail: effect.detail });
         return;
       case "done":
         if (this.#timer) clearTimeout(this.#timer.id);
         this.#finish();
         return;
     }
+  }
+
+  async #ask(question: Question): Promise<void> {
+    const answer = await this.#broker.reception.answer(question, Date.now());
+    this.#perform(this.#connection.answered(answer, Date.now()));
+  }
+
+  /** Writes a line of the log. Nothing that a client proves itself with may be in it. */
+  #note(what: Readonly<Record<string, string>>): void {
+    const { clientId: client, user } = this.#connection;
+    console.log(JSON.stringify({ ...what, client, user, address: this.#arrival.address }));
   }
 
   /** Sends at once; but answers to a burst of packets, each in a frame of its own, leave as one. */
@@ -180,10 +196,11 @@ export class Driver {
   }
 
   #object(name: LinkName): Fetcher {
-    const { tenant } = this.#config;
+    const { tenant, session } = this.#connection;
+    const { SESSIONS, TOPIC_SHARDS } = this.#broker.env;
     return name === "session"
-      ? this.#env.SESSIONS.getByName(sessionName(tenant, this.#connection.session))
-      : this.#env.TOPIC_SHARDS.getByName(shardName(tenant, name));
+      ? SESSIONS.getByName(sessionName(tenant, session))
+      : TOPIC_SHARDS.getByName(shardName(tenant, name));
   }
 
   #sendLink(name: LinkName, frame: Uint8Array | string): void {
@@ -226,7 +243,8 @@ export class Driver {
         this.#timer = undefined;
         this.#perform(this.#connection.tick(Date.now()));
       },
-      Math.max(0, at - Date.now()),
+      // A longer one would be over at once; if that is not yet the time, the connection is asked again.
+      Math.min(Math.max(0, at - Date.now()), TIMER_MS_MAX),
     );
     this.#timer = { at: due, id };
   }

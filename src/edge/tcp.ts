@@ -1,13 +1,12 @@
 /** MQTT over TCP: the Worker's `connect` handler, and the socket as the driver's transport. */
 
-import type { Config } from "../config.ts";
-import type { Env } from "../env.ts";
+import { UNKNOWN_ARRIVAL } from "./arrival.ts";
+import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
 
 /** Serves one TCP client until it is gone; the platform ends the socket when this resolves. */
-export async function serveTcp(client: Socket, env: Env, config: Config): Promise<void> {
-  const transport = tcpTransport(client);
-  const driver = new Driver(env, config, transport);
+export async function serveTcp(client: Socket, broker: Broker): Promise<void> {
+  const driver = new Driver(broker, UNKNOWN_ARRIVAL, tcpTransport(client));
   const reader = (client.readable as ReadableStream<Uint8Array>).getReader();
   try {
     for (;;) {

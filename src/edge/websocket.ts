@@ -1,14 +1,14 @@
 /** MQTT over WebSocket: the upgrade, and the socket as the driver's transport. */
 
-import type { Config } from "../config.ts";
-import type { Env } from "../env.ts";
+import { arrivalOf } from "./arrival.ts";
+import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
 
 /** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 
 /** Accepts a client's WebSocket. A client that offers no subprotocol is taken for one that forgot. */
-export function acceptWebSocket(request: Request, env: Env, config: Config, ctx: ExecutionContext): Response {
+export function acceptWebSocket(request: Request, broker: Broker, ctx: ExecutionContext): Response {
   if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
     return new Response("MQTT is spoken here over WebSocket, with subprotocol mqtt.\n", {
       status: 426,
@@ -24,7 +24,7 @@ export function acceptWebSocket(request: Request, env: Env, config: Config, ctx:
   socket.binaryType = "arraybuffer";
   // The platform would answer a client's close at once; the answer says that how the client ended is stored.
   socket.accept({ allowHalfOpen: true });
-  const driver = new Driver(env, config, webSocketTransport(socket));
+  const driver = new Driver(broker, arrivalOf(request), webSocketTransport(socket));
   socket.addEventListener("message", ({ data }) => {
     if (typeof data === "string") driver.textFrame();
     else driver.bytes(new Uint8Array(data as ArrayBuffer));

@@ -40,7 +40,7 @@ export function base64url(text: string | Uint8Array): string {
 }
 
 export function settings(variables: Record<string, string>): TokenSettings {
-  const { tokens } = readConfig(variables);
+  const { tokens } = readConfig(variables).access;
   if (tokens === undefined) throw new Error("no tokens in these settings");
   return tokens;
 }

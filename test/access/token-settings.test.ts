@@ -19,7 +19,7 @@ const privatePem = rsa.privateKey.export({ type: "pkcs8", format: "pem" }) as st
 const jwk = ({ publicKey }: typeof rsa): object => publicKey.export({ format: "jwk" });
 
 test("without any there are no tokens", () => {
-  expect(readConfig({}).tokens).toBeUndefined();
+  expect(readConfig({}).access.tokens).toBeUndefined();
 });
 
 test("what is not said is the safe choice", () => {

@@ -13,6 +13,7 @@ const SCRAM = "SCRAM-SHA-256";
 /** As many iterations as a setting may ask for: the platform has to do them. */
 const use = useBroker({
   USERS: usersSetting({ alice: "pencil", bob: "eraser" }, 100_000),
+  ACL: "pattern readwrite #",
   PASSWORD_FILE: `once:${MOSQUITTO.once}\nmost:${MOSQUITTO.most}\n`,
 });
 

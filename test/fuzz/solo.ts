@@ -1,5 +1,6 @@
 /** One connection and nothing around it but {@link Objects}: a script's bytes in, its effects judged. */
-import { NO_AUTHENTICATION } from "../../src/core/authentication/authentication.ts";
+import type { Answer, Question } from "../../src/core/authentication/asking.ts";
+import { OPEN_RECEPTION } from "../../src/access/reception.ts";
 import { Connection } from "../../src/core/connection/connection.ts";
 import type { Effect, LinkName } from "../../src/core/connection/effects.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits } from "../../src/core/limits.ts";
@@ -87,7 +88,8 @@ class Solo {
         placement: PLACEMENT,
         tenant: "main",
         linkVersions: LINK_VERSIONS,
-        authentication: NO_AUTHENTICATION,
+        access: OPEN_RECEPTION,
+        arrival: { address: undefined, token: undefined, certificate: undefined },
         connectionId: "auto-1",
         random: () => random.next(),
         bufferedBytes: () => this.#buffered,
@@ -196,10 +198,16 @@ class Solo {
 
   #do(effects: readonly Effect[], bytes = 0): void {
     if (effects.length > EFFECTS_MAX + bytes) throw new Find(`${effects.length} effects of one input`);
-    for (const effect of effects) this.#perform(effect);
+    let question: Question | undefined;
+    for (const effect of effects) {
+      if (effect.type === "ask") question = effect.question;
+      else this.#perform(effect);
+    }
+    const answer = question && (OPEN_RECEPTION.answer(question, this.#now) as Answer);
+    if (answer) this.#do(this.#connection.answered(answer, this.#now), bytes);
   }
 
-  #perform(effect: Effect): void {
+  #perform(effect: Exclude<Effect, { type: "ask" }>): void {
     switch (effect.type) {
       case "send":
         if (!this.#cut) this.judge.gets(effect.bytes);
@@ -228,6 +236,9 @@ class Solo {
       case "closeLink":
         this.#open.delete(effect.link);
         this.#attempts.set(effect.link, (this.#attempts.get(effect.link) ?? 0) + 1);
+        return;
+      case "denied":
+        if (!effect.filter.startsWith("$SYS/")) throw new Find(`nobody may ${effect.action} ${effect.filter}`);
         return;
       case "report":
         if (effect.reason === Reason.UnspecifiedError) throw new Find(`caught in the core: ${effect.detail}`);

@@ -12,7 +12,7 @@ const NOW = 1_800_000_000_000;
 const SECRET = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 function authenticator(variables: Record<string, string>, network = workersNetwork): TokenAuthenticator {
-  return new TokenAuthenticator(readConfig(variables).tokens!, network);
+  return new TokenAuthenticator(readConfig(variables).access.tokens!, network);
 }
 
 function asPassword(token: string): Credentials {

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
-import { readConfig } from "../../src/config.ts";
+import { identify } from "../support/reception.ts";
 
 const USER = resolve(import.meta.dirname, "../../scripts/user.ts");
 
@@ -23,7 +23,7 @@ async function run(args: string[], input: string | Buffer, users?: string, setti
 function accepts(users: string, username: string, password: string, setting = "USERS"): boolean {
   try {
     const credentials = { username, password: new TextEncoder().encode(password) };
-    return readConfig({ [setting]: users }).authentication.identify(credentials) === username;
+    return identify({ [setting]: users }, credentials) === username;
   } catch {
     return false;
   }

@@ -1,10 +1,8 @@
 /** Users whose passwords a test knows. */
-import { Authentication } from "../../src/core/authentication/authentication.ts";
-import { ScramSha256 } from "../../src/core/authentication/scram.ts";
 import { Users } from "../../src/core/authentication/users.ts";
 import { verifierOf } from "../../src/core/authentication/verifier.ts";
 import { cryptography } from "../../src/edge/cryptography.ts";
-import { writtenUser } from "../../src/users.ts";
+import { writtenUser } from "../../src/access/users-settings.ts";
 
 /** As in the example of RFC 7677 §3. */
 const SALT = new Uint8Array(Buffer.from("W22ZaJ0SNY7soEsUEjb6gQ==", "base64"));
@@ -25,9 +23,4 @@ export function usersSetting(passwords: Record<string, string>, iterations = ITE
   return JSON.stringify(
     Object.fromEntries(verifiers(passwords, iterations).map(([name, verifier]) => [name, writtenUser(verifier)])),
   );
-}
-
-export function authenticationOf(passwords: Record<string, string>, allowAnonymous = false): Authentication {
-  const users = usersWith(passwords);
-  return new Authentication(users, allowAnonymous, [new ScramSha256(users, cryptography)]);
 }

@@ -41,7 +41,7 @@ export interface Identity {
   readonly clientId: string | undefined;
   /** Whose name space it is in; undefined: that which it came to. */
   readonly tenant: string | undefined;
-  /** What it may besides what everybody may. */
+  /** What it may besides what rules for all allow; where there are none for all, all that it may. */
   readonly rules: readonly Rule[];
   /** What its token says of it, as text: for filters of rules. */
   readonly claims: ReadonlyMap<string, string>;

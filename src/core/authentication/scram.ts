@@ -14,6 +14,7 @@
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { decodeUtf8, encodeUtf8 } from "../../mqtt/utf8.ts";
 import type { Cryptography } from "../ports.ts";
+import { identityOf } from "./asking.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import type { Exchange, Mechanism, Step } from "./mechanism.ts";
 import { saslprep } from "./saslprep.ts";
@@ -47,7 +48,7 @@ export class ScramSha256 implements Mechanism {
     this.#nonce = nonce;
   }
 
-  begin(): Exchange {
+  begin(): Conversation {
     let asked = false;
     let challenge: Challenge | undefined;
     return {
@@ -94,8 +95,13 @@ export class ScramSha256 implements Mechanism {
       throw new MqttError(Reason.BadUserNameOrPassword, `${describeUser(user)}: wrong proof`);
     }
     const signature = hmacSha256(verifier.serverKey, signed);
-    return { type: "success", user, data: encodeUtf8(`v=${encodeBase64(signature)}`) };
+    return { type: "accepted", identity: identityOf(user), data: encodeUtf8(`v=${encodeBase64(signature)}`) };
   }
+}
+
+/** It needs nobody else and no clock. */
+interface Conversation extends Exchange {
+  step(data: Uint8Array | undefined): Step;
 }
 
 /** What was said, and what the proof has to be about. */

@@ -58,6 +58,11 @@ export class Users {
     this.#secret = secret;
   }
 
+  /** Not to be told to a peer whose proof is not right. */
+  has(name: string): boolean {
+    return this.#users.has(name);
+  }
+
   /**
    * The verifier of a user, or one made up, also for a user who has none. Nothing that a peer sees may depend on `known`
    * before its proof is wrong.

@@ -1,13 +1,11 @@
 /**
  * One client's connection: bytes and link records in, effects and the next deadline out.
  *
- *     connecting ──CONNECT──▶ joining ──welcome──▶ open ──▶ leaving ──▶ done
- *               │                ▲
- *               └▶ authenticating ┘
+ *     connecting ──CONNECT──▶ authenticating ──▶ joining ──welcome──▶ open ──▶ leaving ──▶ done
  *
  * - connecting: nothing but CONNECT is taken [MQTT-3.1.0-1], and not for ever.
- * - authenticating: CONNECT named a method, and AUTH goes to and fro [MQTT §4.12], not for ever either. Nobody else has
- *   heard of the client yet.
+ * - authenticating: it is asked who the client is; if CONNECT named a method, AUTH goes to and fro [MQTT §4.12]. Not for
+ *   ever either. No object has heard of the client yet.
  * - joining: the session object decides; what the client sends meanwhile waits [MQTT-3.1.4-6].
  * - open: packets go to the shards, deliveries come from them.
  * - leaving: the client is gone. The shard links are flushed first and the session link is ended last, so that a will
@@ -39,10 +37,14 @@ import { TopicCache } from "../../mqtt/topic-cache.ts";
 import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
 import type { ConnectionBound, KeepRecord, WelcomeRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
-import type { Authentication } from "../authentication/authentication.ts";
+import { type Access, sessionOf } from "../authentication/access.ts";
+import type { Answer, Question } from "../authentication/asking.ts";
+import type { Arrival } from "../authentication/identity.ts";
+import type { Permissions } from "../authorization/permissions.ts";
+import type { Action } from "../authorization/rule.ts";
 import type { Limits, Settings } from "../limits.ts";
 import type { Placement } from "../shard/placement.ts";
-import { Authenticating } from "./authenticating.ts";
+import { Admission } from "./admission.ts";
 import { Budget } from "./budget.ts";
 import { acceptance, admit, sessionExpiry } from "./connack.ts";
 import { CloseCode, closeCode, type Effect, type LinkName } from "./effects.ts";
@@ -63,7 +65,9 @@ export interface ConnectionConfig {
   readonly limits: Limits;
   readonly settings: Settings;
   readonly placement: Placement;
-  readonly authentication: Authentication;
+  readonly access: Access;
+  readonly arrival: Arrival;
+  /** Of a client whose identity does not say another one. */
   readonly tenant: string;
   readonly linkVersions: records.LinkVersions;
   /** Unique in the tenant. It becomes the client id of a client that brings none. */
@@ -91,13 +95,9 @@ export class Connection {
 
   // Set by CONNECT.
   #connect: Connect | undefined;
-  #clientId = "";
-  /** Only if CONNECT named a method. */
-  #authenticating: Authenticating | undefined;
-  /** What the exchange ended with; CONNACK says it. */
+  readonly #admission: Admission;
+  /** What an exchange ended with; CONNACK says it. */
   #authenticated: Auth | undefined;
-  /** Who the client is, as far as it had to say. */
-  #user: string | undefined;
   /** How long the session outlives this connection; DISCONNECT may change it. */
   #expirySeconds = 0;
   readonly #session: SessionLink;
@@ -124,23 +124,34 @@ export class Connection {
     this.#reader = new FrameReader(config.limits.packetBytesMax);
     this.#budget = new Budget(config.limits.connectionCpuSecondsMax);
     this.#connectBy = now + config.limits.connectSecondsMax * 1000;
+    this.#admission = new Admission(config.access, config.arrival);
     this.#session = new SessionLink(this.life("session"), this.effects);
   }
 
   /** The client's id once CONNECT is read. */
   get clientId(): string {
-    return this.#clientId;
+    return this.#admission.clientId;
+  }
+
+  /** Who the client is, once it is known; undefined: nobody in particular. */
+  get user(): string | undefined {
+    return this.#admission.identity?.user;
+  }
+
+  /** Whose name space it is in, once the client is known. */
+  get tenant(): string {
+    return this.#admission.identity?.tenant ?? this.#config.tenant;
   }
 
   /** What the session is called once the client is known; the session object is found by it. */
   get session(): string {
-    return this.#config.authentication.session(this.#user, this.#clientId);
+    return sessionOf(this.user, this.clientId, this.#config.access);
   }
 
   /** True while some shard takes less than this client sends: a transport that can should read no further. */
   get congested(): boolean {
     if (this.#phase === "leaving" || this.#phase === "done") return false;
-    if (this.#phase === "joining") return this.#reader.heldBytes > this.limits.packetBytesMax;
+    if (this.#isWaiting) return this.#reader.heldBytes > this.limits.packetBytesMax;
     return this.#shards !== undefined && this.#shards.backlogBytes > this.limits.linkBacklogBytesMax / 4;
   }
 
@@ -154,7 +165,7 @@ export class Connection {
       case "joining":
         return this.#session.life.deadline;
       case "open":
-        return earliest(this.#session.life, this.#shards, this.#keepalive, this.#subscribing);
+        return earliest(this.#session.life, this.#shards, this.#keepalive, this.#subscribing, this.#validity);
       case "leaving":
         return earliest(this.#session.life, this.#shards, this.#leaving);
       case "done":
@@ -168,7 +179,7 @@ export class Connection {
     if (this.#phase !== "leaving" && this.#phase !== "done") {
       this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
-      if (this.#phase === "joining" && this.#reader.heldBytes > 2 * this.limits.packetBytesMax) {
+      if (this.#isWaiting && this.#reader.heldBytes > 2 * this.limits.packetBytesMax) {
         this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
       }
       this.#consume(now);
@@ -185,6 +196,15 @@ export class Connection {
   /** The client's socket is closed, by whomever. */
   clientClosed(now: number): readonly Effect[] {
     this.#leave(true, now);
+    return this.#settle(now);
+  }
+
+  /** A question of the connection is answered, by whoever knows. */
+  answered(answer: Answer, now: number): readonly Effect[] {
+    if (this.#phase === "authenticating" || this.#phase === "open") {
+      this.#guard(now, () => this.#onAnswer(answer, now));
+      this.#consume(now);
+    }
     return this.#settle(now);
   }
 
@@ -232,11 +252,13 @@ export class Connection {
   tick(now: number): readonly Effect[] {
     if (this.#phase === "connecting" && now >= this.#connectBy) this.#drop("no CONNECT in time", now);
     if (this.#phase === "authenticating") {
-      if (this.#keepalive!.expired(now)) this.#drop("keep alive timeout", now);
+      if (this.#keepalive?.expired(now)) this.#drop("keep alive timeout", now);
       else if (now >= this.#connectBy) this.#fail(Reason.NotAuthorized, "not authenticated in time", now);
     }
     if (this.#phase === "open") {
+      const { expiresAt = Infinity } = this.#admission.identity!;
       if (this.#keepalive!.expired(now)) this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
+      else if (now >= expiresAt) this.#fail(Reason.MaximumConnectTime, "what it proved who it is by has expired", now);
       else this.#guard(now, () => this.#subscribing!.tick(now));
     }
     if (this.#session.life.tick(now)) this.#linkBroken("session", now);
@@ -245,6 +267,15 @@ export class Connection {
   }
 
   // What the parts ask for.
+
+  /** The client may not do that. */
+  denied(action: Action, filter: string): void {
+    this.effects.push({ type: "denied", action, filter });
+  }
+
+  get permissions(): Permissions {
+    return this.#admission.permissions;
+  }
 
   get bufferedBytes(): () => number {
     return this.#config.bufferedBytes;
@@ -309,10 +340,15 @@ export class Connection {
   }
 
   get #takesPackets(): boolean {
-    if (this.#phase === "open") return true;
-    // In joining they wait, but not of a client that may send none.
-    if (this.#phase === "joining") return this.#authenticating !== undefined;
-    return this.#phase === "connecting" || this.#phase === "authenticating";
+    if (this.#phase === "open" || this.#phase === "connecting") return true;
+    // They wait for CONNACK, but not of a client that may send none.
+    if (this.#phase === "joining") return this.#admission.isExchange;
+    return this.#phase === "authenticating" && !this.#admission.asked;
+  }
+
+  /** What the client sends is kept for later. */
+  get #isWaiting(): boolean {
+    return this.#phase === "joining" || this.#phase === "authenticating";
   }
 
   #onPacket(now: number): void {
@@ -370,8 +406,7 @@ export class Connection {
       decodeDisconnect(reader, 5);
       this.#leave(false, now);
     } else if (reader.type === PacketType.AUTH && this.#phase === "authenticating") {
-      this.#budget.exchange();
-      this.#proceedTo(this.#authenticating!.auth(decodeAuth(reader)), now);
+      this.#ask(this.#admission.auth(decodeAuth(reader)));
     } else {
       throw new MqttError(Reason.ProtocolError, `packet type ${reader.type} before CONNACK`);
     }
@@ -379,10 +414,7 @@ export class Connection {
 
   /** Re-authentication; everything else goes on meanwhile [MQTT §4.12.1]. */
   #onAuth(): void {
-    const auth = decodeAuth(this.#reader);
-    if (!this.#authenticating) throw new MqttError(Reason.ProtocolError, "AUTH without a method"); // [MQTT-4.12.0-7]
-    this.#budget.exchange();
-    this.#reply(encodeAuth(this.#authenticating.auth(auth)));
+    this.#ask(this.#admission.auth(decodeAuth(this.#reader)));
   }
 
   /** A client has a QoS 2 delivery, or will not have it [MQTT-4.3.3-4]. */
@@ -418,48 +450,48 @@ export class Connection {
       return;
     }
     this.#connect = connect;
-    this.#clientId = connect.clientId === "" ? this.#config.connectionId : connect.clientId;
+    this.#phase = "authenticating";
     try {
+      const question = this.#admission.connect(connect, this.#config.connectionId);
       admit(connect, this.settings);
-      this.#authenticate(connect, now);
+      if (this.#admission.isExchange) this.#keepalive = new Keepalive(connect.keepAliveSeconds, now);
+      this.#ask(question);
     } catch (error) {
       if (!(error instanceof MqttError)) throw error;
       this.#refuse(error, connect.version, now);
     }
   }
 
-  /** Before anything is asked or stored on behalf of the client, it is known who it is. */
-  #authenticate(connect: Connect, now: number): void {
-    const { authentication } = this.#config;
-    if (connect.authenticationMethod === undefined) {
-      this.#user = authentication.identify(connect);
-      this.#join(now);
-      return;
-    }
-    this.#authenticating = new Authenticating(authentication.mechanism(connect.authenticationMethod));
-    this.#phase = "authenticating";
-    this.#keepalive = new Keepalive(connect.keepAliveSeconds, now);
+  #ask(question: Question): void {
     this.#budget.exchange();
-    this.#proceedTo(this.#authenticating.connect(connect.authenticationData), now);
+    this.effects.push({ type: "ask", question });
   }
 
-  /** Sends the broker's part of the exchange that CONNECT began, or takes the client in. */
-  #proceedTo(answer: Auth, now: number): void {
-    if (answer.reason === Reason.ContinueAuthentication) {
-      this.#reply(encodeAuth(answer));
-      return;
+  /** It is known who the client is, or the broker's part of an exchange goes to it. */
+  #onAnswer(answer: Answer, now: number): void {
+    const auth = this.#admission.answered(answer);
+    if (this.#phase === "open") {
+      this.#reply(encodeAuth(auth!));
+      if (auth!.reason === Reason.Success) this.#subscribing!.withdraw(now);
+    } else if (auth?.reason === Reason.ContinueAuthentication) {
+      this.#reply(encodeAuth(auth));
+    } else {
+      this.#authenticated = auth;
+      this.#join(now);
     }
-    this.#authenticated = answer;
-    this.#user = this.#authenticating!.user;
-    this.#join(now);
   }
 
   #join(now: number): void {
     const connect = this.#connect!;
     this.#phase = "joining";
-    const { tenant, connectionId, linkVersions } = this.#config;
+    const { connectionId, linkVersions } = this.#config;
     this.#expirySeconds = sessionExpiry(connect, connect.sessionExpirySeconds, this.limits.sessionExpirySecondsMax);
-    const names = { ...offer(linkVersions), tenant, session: this.session, connection: connectionId };
+    const names = {
+      ...offer(linkVersions),
+      tenant: this.tenant,
+      session: this.session,
+      connection: connectionId,
+    };
     this.#session.open(introduction(connect, names, this.#expirySeconds, now), now);
   }
 
@@ -501,13 +533,13 @@ export class Connection {
 
   #open(welcome: WelcomeRecord, now: number): void {
     const connect = this.#connect!;
-    const { limits, settings, connectionId, linkVersions } = this.#config;
+    const { limits, settings, linkVersions } = this.#config;
     this.#phase = "open";
     const identity = {
       ...offer(linkVersions),
       shards: this.placement.shards,
       depth: this.placement.depth,
-      tenant: this.#config.tenant,
+      tenant: this.tenant,
       session: this.session,
       generation: welcome.generation,
       epoch: welcome.epoch,
@@ -523,13 +555,26 @@ export class Connection {
     this.#publishing = new Publishing(this, connect.version);
     this.#subscribing = new Subscribing(this);
     const { sessionPresent } = welcome;
-    const accepted = acceptance(connect, sessionPresent, connectionId, limits, settings, this.#authenticated);
+    const accepted = acceptance(connect, sessionPresent, this.clientId, limits, settings, this.#authenticated);
     const packet = encodeConnack(accepted, connect.version, this.#clientPacketBytesMax);
     if (packet) {
       this.output.push(packet);
-      this.#subscribing.resume(welcome.subscriptions);
-      this.#shards.resume(welcome.shards, welcome.subscriptions, now);
+      const allowed = welcome.subscriptions.filter(({ filter }) => this.permissions.maySubscribe(filter));
+      this.#subscribing.resume(allowed);
+      this.#shards.resume(welcome.shards, allowed, now);
+      this.#forsake(welcome.subscriptions, allowed, now);
     } else this.#drop("CONNACK is above the client's Maximum Packet Size", now); // [MQTT-3.1.2-24]
+  }
+
+  /** The client may not have any more what it once subscribed to. Its shards are not told of that in the first place. */
+  #forsake(
+    kept: readonly records.SubscriptionRecord[],
+    allowed: readonly records.SubscriptionRecord[],
+    now: number,
+  ): void {
+    const remove = kept.filter((subscription) => !allowed.includes(subscription)).map(({ filter }) => filter);
+    if (remove.length > 0) this.keep({ put: [], remove, shards: [] }, now, () => {});
+    for (const filter of remove) this.denied("subscribe", filter);
   }
 
   // Records of the shards.
@@ -570,6 +615,11 @@ export class Connection {
       default:
         return;
     }
+  }
+
+  /** When the client stops being who it is, unless it renews that. */
+  get #validity(): { readonly deadline: number | undefined } {
+    return { deadline: this.#admission.identity?.expiresAt };
   }
 
   // Ends and failures.

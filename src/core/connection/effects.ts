@@ -1,6 +1,8 @@
 /** What a connection asks of the shell that drives it. */
 
 import { Reason } from "../../mqtt/reason.ts";
+import type { Question } from "../authentication/asking.ts";
+import type { Action } from "../authorization/rule.ts";
 
 /** A link by what is at its other end: the session object, or a shard by its number. */
 export type LinkName = "session" | number;
@@ -19,6 +21,10 @@ export type Effect =
   /** Send the text ping that the platform answers without waking the object; report `linkPong`. */
   | { readonly type: "pingLink"; readonly link: LinkName }
   | { readonly type: "closeLink"; readonly link: LinkName }
+  /** Find out what the connection asks; report `answered`. It asks one thing at a time. */
+  | { readonly type: "ask"; readonly question: Question }
+  /** The client was not allowed to do something with a topic or a filter. */
+  | { readonly type: "denied"; readonly action: Action; readonly filter: string }
   /** Something worth a log line: the client was refused or disconnected, and why. */
   | { readonly type: "report"; readonly reason: Reason; readonly detail: string }
   /** Nothing is left to do: every socket is closed and the connection may be forgotten. */
@@ -44,6 +50,8 @@ export function closeCode(reason: Reason): number {
       return CloseCode.ProtocolError;
     case Reason.PacketTooLarge:
       return CloseCode.TooBig;
+    case Reason.UnspecifiedError:
+      return CloseCode.InternalError;
     case Reason.ServerShuttingDown:
       return CloseCode.ServiceRestart;
     case Reason.ServerBusy:

@@ -12,6 +12,8 @@ import { PacketType } from "../../mqtt/packet.ts";
 import { type Publish } from "../../mqtt/publish.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { encodeUtf8, isUtf8 } from "../../mqtt/utf8.ts";
+import type { Permissions } from "../authorization/permissions.ts";
+import type { Action } from "../authorization/rule.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import type { Limits, Settings } from "../limits.ts";
 import { type Placement, shardOfTopic } from "../shard/placement.ts";
@@ -24,6 +26,9 @@ export interface PublishingHost {
   readonly settings: Settings;
   readonly placement: Placement;
   readonly output: Output;
+  readonly permissions: Permissions;
+  /** The client may not do that. */
+  denied(action: Action, filter: string): void;
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink;
   /** False until all shards have said which packet ids of QoS 2 they hold of the session. */
@@ -90,11 +95,9 @@ export class Publishing {
       this.#answer(packet.qos, packet.packetId, Reason.PayloadFormatInvalid);
       return;
     }
-    if (topic.startsWith("$SYS/")) {
-      // The server's own topics [MQTT §4.7.2]: MQTT 5 clients are told, others acknowledged as if it had gone out.
-      const refused = this.#version === 5;
-      if (packet.qos === 2 && !refused) this.#received.set(packet.packetId, new Set());
-      this.#answer(packet.qos, packet.packetId, refused ? Reason.NotAuthorized : Reason.Success);
+    // `$SYS/…` are the server's own topics [MQTT §4.7.2].
+    if (topic.startsWith("$SYS/") || !this.#host.permissions.mayPublish(topic, packet.retain)) {
+      this.#deny(topic, packet);
       return;
     }
     const route = this.#route(topic);
@@ -124,6 +127,16 @@ export class Publishing {
     } else {
       link.publish(packet.packetId, body);
     }
+  }
+
+  /** MQTT 5 has a code for it. Others are told nothing, so that they go on, or are disconnected. */
+  #deny(topic: string, { qos, packetId }: Publish): void {
+    this.#host.denied("publish", topic);
+    if (this.#version < 5 && this.#host.settings.deniedPublish === "disconnect") {
+      throw new MqttError(Reason.NotAuthorized, "it may not publish that");
+    }
+    if (qos === 2 && this.#version < 5) this.#received.set(packetId, new Set());
+    this.#answer(qos, packetId, this.#version < 5 ? Reason.Success : Reason.NotAuthorized);
   }
 
   /** Goes on when the session object knows that the shard holds state of the session, behind what already waits for it. */

@@ -13,6 +13,8 @@ import { validateTopicFilter } from "../../mqtt/topic.ts";
 import { utf8Length } from "../../mqtt/utf8.ts";
 import { type KeepRecord, RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
 import type { Limits } from "../limits.ts";
+import type { Permissions } from "../authorization/permissions.ts";
+import type { Action } from "../authorization/rule.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import { type Placement, shardsOfFilter } from "../shard/placement.ts";
 import { type KnownSubscription, resumed, type ShardLink } from "./shard-link.ts";
@@ -32,6 +34,9 @@ const UNANSWERED_MIN = 16_384;
 export interface SubscribingHost {
   readonly limits: Limits;
   readonly placement: Placement;
+  readonly permissions: Permissions;
+  /** The client may not do that. */
+  denied(action: Action, filter: string): void;
   /** True when every shard that held state of the session before this connection goes by the list that it was given. */
   readonly resumed: boolean;
   /** The link to a shard, opened if it was not. */
@@ -55,7 +60,8 @@ interface Entry {
 
 interface Pending {
   readonly type: "subscribe" | "unsubscribe";
-  readonly packetId: number;
+  /** Undefined: it is not the client's request, and not answered. */
+  readonly packetId: number | undefined;
   readonly entries: readonly Entry[];
   readonly deadline: number;
 }
@@ -101,6 +107,15 @@ export class Subscribing {
     this.#bound(packet.filters.length);
     const entries = packet.filters.map((filter) => this.#leaving(filter));
     this.#send({ type: "unsubscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
+  }
+
+  /** What the client may changed: it loses the subscriptions that it may not have any more. */
+  withdraw(now: number): void {
+    const filters = [...this.#filters.keys()].filter((filter) => !this.#host.permissions.maySubscribe(filter));
+    if (filters.length === 0) return;
+    for (const filter of filters) this.#host.denied("subscribe", filter);
+    const entries = filters.map((filter) => this.#leaving(filter));
+    this.#send({ type: "unsubscribe", packetId: undefined, entries, deadline: now + CONFIRM_MS }, now);
   }
 
   /** A shard applied the filters of a request, in their order. */
@@ -185,6 +200,10 @@ export class Subscribing {
       if (error instanceof MqttError) return error.reason;
       throw error;
     }
+    if (!this.#host.permissions.maySubscribe(filter)) {
+      this.#host.denied("subscribe", filter);
+      return Reason.NotAuthorized;
+    }
     if (this.#filters.has(filter)) return undefined;
     const { subscriptionsMax, subscriptionBytesMax } = this.#host.limits;
     const fits =
@@ -261,13 +280,19 @@ export class Subscribing {
     this.#unanswered -= 1 + pending.entries.length;
     const codes = pending.entries.map((entry) => entry.code);
     for (const { filter, code } of pending.entries) if (code < 0x80) this.#unsure.delete(filter);
+    const { packetId } = pending;
+    if (packetId === undefined) {
+      // What it may not have would go on.
+      if (codes.some((code) => code >= 0x80)) throw new MqttError(Reason.NotAuthorized, "a subscription went on");
+      return;
+    }
     if (pending.type === "unsubscribe") {
-      this.#host.unsuback(pending.packetId, codes);
+      this.#host.unsuback(packetId, codes);
       return;
     }
     // A filter that is in the packet twice is undone as it was done, the last one first.
     for (const entry of pending.entries.toReversed()) if (entry.code >= 0x80) this.#undo(request, entry, now);
-    this.#host.suback(pending.packetId, codes);
+    this.#host.suback(packetId, codes);
   }
 
   #undo(request: number, entry: Entry, now: number): void {

@@ -1,10 +1,11 @@
 /** Mosquitto's password_file, and `PASSWORD_FILE` as `readConfig` takes it. */
 import { describe, expect, test } from "vitest";
-import { type Config, readConfig } from "../../../src/config.ts";
+import { readConfig } from "../../../src/config.ts";
 import { readPasswordFile, writePasswordFile } from "../../../src/core/authentication/password-file.ts";
 import { readPasswordHash } from "../../../src/core/authentication/password-hash.ts";
 import { Reason } from "../../../src/mqtt/reason.ts";
 import { MOSQUITTO, PASSWORD } from "../../support/mosquitto-passwords.ts";
+import { identify } from "../../support/reception.ts";
 import { usersSetting } from "../../support/users.ts";
 
 const FILE = `meter-7:${MOSQUITTO.default}\nzoë:${MOSQUITTO.once}\na b:${MOSQUITTO.most}\n`;
@@ -65,10 +66,6 @@ describe("PASSWORD_FILE", () => {
   const password = (text: string): Uint8Array => new TextEncoder().encode(text);
   const badPassword = expect.objectContaining({ reason: Reason.BadUserNameOrPassword }) as Error;
   const notAuthorized = expect.objectContaining({ reason: Reason.NotAuthorized }) as Error;
-
-  function identify(env: Record<string, string>, credentials: Parameters<Config["authentication"]["identify"]>[0]) {
-    return readConfig(env).authentication.identify(credentials);
-  }
 
   test("names who may connect, and with what password", () => {
     const env = { PASSWORD_FILE: `${FILE}bytes:${MOSQUITTO.bytes}\n` };

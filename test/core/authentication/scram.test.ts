@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Exchange } from "../../../src/core/authentication/mechanism.ts";
+import { identityOf } from "../../../src/core/authentication/asking.ts";
 import { ScramSha256 } from "../../../src/core/authentication/scram.ts";
 import { cryptography } from "../../../src/edge/cryptography.ts";
 import { Reason } from "../../../src/mqtt/reason.ts";
@@ -8,10 +8,11 @@ import { ITERATIONS, usersWith } from "../../support/users.ts";
 
 const users = usersWith({ user: "pencil", "a,b=c": "pencil", é: "ñ\u00a0ﬁ" });
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const begin = (): Exchange => new ScramSha256(users, cryptography).begin();
+type Conversation = ReturnType<ScramSha256["begin"]>;
+const begin = (): Conversation => new ScramSha256(users, cryptography).begin();
 
 /** What the broker says to this, which has to be something to go on with. */
-function said(exchange: Exchange, message: Uint8Array | undefined): string {
+function said(exchange: Conversation, message: Uint8Array | undefined): string {
   const step = exchange.step(message);
   expect(step.type).toBe("continue");
   return Buffer.from(step.data ?? []).toString();
@@ -20,9 +21,9 @@ function said(exchange: Exchange, message: Uint8Array | undefined): string {
 function authenticate(client: ScramClient): string {
   const exchange = begin();
   const step = exchange.step(client.final(bytes(said(exchange, client.first))));
-  if (step.type !== "success") throw new Error("the exchange goes on");
+  if (step.type !== "accepted") throw new Error("the exchange goes on");
   expect(Buffer.from(step.data!).toString()).toBe(client.signature);
-  return step.user;
+  return step.identity.user!;
 }
 
 const badPassword = expect.objectContaining({ reason: Reason.BadUserNameOrPassword }) as Error;
@@ -36,8 +37,8 @@ test("RFC 7677 §3: the example", () => {
   const final =
     "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
   expect(exchange.step(bytes(final))).toEqual({
-    type: "success",
-    user: "user",
+    type: "accepted",
+    identity: identityOf("user"),
     data: bytes("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="),
   });
 });

@@ -1,7 +1,8 @@
 /** `USERS` and `ALLOW_ANONYMOUS`, as `readConfig` takes them. */
 import { describe, expect, test } from "vitest";
-import { type Config, readConfig } from "../../../src/config.ts";
+import { readConfig } from "../../../src/config.ts";
 import { Reason } from "../../../src/mqtt/reason.ts";
+import { identify } from "../../support/reception.ts";
 import { usersSetting } from "../../support/users.ts";
 
 const users = usersSetting({ alice: "pencil", zoë: "eraser" });
@@ -9,10 +10,6 @@ const password = (text: string): Uint8Array => new TextEncoder().encode(text);
 const anonymous = { username: undefined, password: undefined };
 const notAuthorized = expect.objectContaining({ reason: Reason.NotAuthorized }) as Error;
 const badPassword = expect.objectContaining({ reason: Reason.BadUserNameOrPassword }) as Error;
-
-function identify(env: Record<string, string>, credentials: Parameters<Config["authentication"]["identify"]>[0]) {
-  return readConfig(env).authentication.identify(credentials);
-}
 
 describe("USERS", () => {
   test("names who may connect, and with what password", () => {
@@ -22,9 +19,11 @@ describe("USERS", () => {
     expect(() => identify({ USERS: users }, anonymous)).toThrow(notAuthorized);
   });
 
-  test("absent, everybody may connect", () => {
-    expect(identify({}, anonymous)).toBeUndefined();
-    expect(identify({}, { username: "alice", password: password("x") })).toBeUndefined();
+  test("absent, with all else that says who may connect, nobody may", () => {
+    expect(() => identify({}, anonymous)).toThrow(notAuthorized);
+    expect(() => identify({}, { username: "alice", password: password("x") })).toThrow(notAuthorized);
+    expect(() => identify({ ALLOW_ANONYMOUS: "false" }, anonymous)).toThrow(notAuthorized);
+    expect(() => identify({ ACL: "topic #" }, anonymous)).toThrow(notAuthorized);
   });
 
   const entry = JSON.parse(users).alice as Record<string, unknown>;
@@ -68,10 +67,13 @@ describe("ALLOW_ANONYMOUS", () => {
     expect(() => identify(env, { username: "alice", password: undefined })).toThrow(badPassword);
   });
 
-  test("false needs users", () => {
-    expect(() => readConfig({ ALLOW_ANONYMOUS: "false" })).toThrow(
-      'ALLOW_ANONYMOUS is "false": it needs USERS or PASSWORD_FILE, or nobody could connect',
-    );
+  test("without users lets everybody in, whatever they say of themselves", () => {
+    expect(identify({ ALLOW_ANONYMOUS: "true" }, anonymous)).toBeUndefined();
+    expect(identify({ ALLOW_ANONYMOUS: "true" }, { username: "alice", password: password("x") })).toBeUndefined();
+  });
+
+  test("is false unless it is said", () => {
+    expect(() => identify({ USERS: users }, anonymous)).toThrow(notAuthorized);
     expect(() => identify({ USERS: users, ALLOW_ANONYMOUS: "false" }, anonymous)).toThrow(notAuthorized);
   });
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { Authentication } from "../../../src/core/authentication/authentication.ts";
+import { identityOf } from "../../../src/core/authentication/asking.ts";
 import type { Mechanism } from "../../../src/core/authentication/mechanism.ts";
 import type { Client, Version } from "../../sim/world/client.ts";
 import { ScramClient } from "../../support/scram.ts";
-import { authenticationOf, usersWith } from "../../support/users.ts";
+import { receptionWith } from "../../support/reception.ts";
+import { usersWith } from "../../support/users.ts";
 import { World, type WorldOptions } from "../../sim/world/world.ts";
 
 const SCRAM = "SCRAM-SHA-256";
@@ -11,7 +12,7 @@ const PASSWORDS = { alice: "pencil", bob: "eraser" };
 const will = { topic: "will", payload: Buffer.from("gone"), qos: 1 as const, retain: false };
 
 function guarded(options: WorldOptions = {}, allowAnonymous = false): World {
-  return new World({ delayMs: 0, authentication: authenticationOf(PASSWORDS, allowAnonymous), ...options });
+  return new World({ delayMs: 0, reception: receptionWith(usersWith(PASSWORDS), { allowAnonymous }), ...options });
 }
 
 function login(username: string, password: string): { username: string; password: Buffer } {
@@ -390,11 +391,11 @@ describe("another mechanism", () => {
   /** Whoever knows the word is the user of that name, at the first step. */
   const word: Mechanism = {
     method: "WORD",
-    begin: () => ({ step: (data) => ({ type: "success", user: Buffer.from(data ?? []).toString(), data: undefined }) }),
+    begin: () => ({ step: (data) => ({ type: "accepted", identity: identityOf(Buffer.from(data ?? []).toString()) }) }),
   };
 
   test("[MQTT-4.12.0-3] may be done with CONNECT alone, without an AUTH and without data", () => {
-    const world = new World({ authentication: new Authentication(usersWith(PASSWORDS), false, [word]) });
+    const world = new World({ reception: receptionWith(usersWith(PASSWORDS), { mechanisms: [word] }) });
     const client = world.connected("client", {
       properties: { authenticationMethod: "WORD", authenticationData: Buffer.from("alice") },
     });
@@ -412,7 +413,7 @@ describe("another mechanism", () => {
         },
       }),
     };
-    const world = new World({ authentication: new Authentication(usersWith(PASSWORDS), false, [broken]) });
+    const world = new World({ reception: receptionWith(usersWith(PASSWORDS), { mechanisms: [broken] }) });
     const client = world.connected("client", { properties: { authenticationMethod: "BROKEN" } });
     expect(client.received).toMatchObject([{ cmd: "connack", reasonCode: 0x80 }]);
     expect(client.closed).toBe(1011);

@@ -212,7 +212,7 @@ export const CONNECTION = [
     "a resumed client is told that it had not what it unsubscribes from",
     10,
     "answer",
-    connection("      this.#subscribing.resume(welcome.subscriptions);\n", ""),
+    connection("      this.#subscribing.resume(allowed);\n", ""),
   ),
   mutant(
     "the hello of a resumed session names no subscription",

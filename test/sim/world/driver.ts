@@ -2,6 +2,7 @@
 
 import { Connection } from "../../../src/core/connection/connection.ts";
 import type { Effect, LinkName } from "../../../src/core/connection/effects.ts";
+import type { Question } from "../../../src/core/authentication/asking.ts";
 import type { Reason } from "../../../src/mqtt/reason.ts";
 import type { Client } from "./client.ts";
 import type { Link } from "./link.ts";
@@ -14,6 +15,8 @@ export class Driver implements Party {
   readonly worker: string;
   readonly links = new Map<LinkName, Link>();
   readonly reports: { reason: Reason; detail: string }[] = [];
+  /** What it was not allowed to do, in words. */
+  readonly denied: string[] = [];
   /** Links that do not open. */
   readonly barred = new Set<LinkName>();
   client!: Client;
@@ -29,7 +32,8 @@ export class Driver implements Party {
       {
         limits: world.limits,
         settings: world.settings,
-        authentication: world.authentication,
+        access: world.reception,
+        arrival: world.arrival,
         placement: world.placement,
         tenant: world.tenant,
         linkVersions: world.deploys.of(worker),
@@ -108,15 +112,28 @@ export class Driver implements Party {
   }
 
   #perform(effects: readonly Effect[]): void {
-    for (const effect of effects) this.#do(effect);
+    let question: Question | undefined;
+    for (const effect of effects) {
+      if (effect.type === "ask") question = effect.question;
+      else this.#do(effect);
+    }
     this.#arm();
+    if (question) this.#ask(question);
   }
 
   #arm(): void {
     this.#timer.set(this.deadline);
   }
 
-  #do(effect: Effect): void {
+  /** Who answers at once is answered within the step, as in a Worker nothing comes between; others take their time. */
+  #ask(question: Question): void {
+    const world = this.#world;
+    const answer = world.reception.answer(question, world.now);
+    if (answer instanceof Promise) throw new Error("in a simulated world questions are answered without promises");
+    if (!this.done) this.#perform(this.connection.answered(answer, world.now));
+  }
+
+  #do(effect: Exclude<Effect, { type: "ask" }>): void {
     const { client } = this;
     switch (effect.type) {
       case "send":
@@ -137,6 +154,9 @@ export class Driver implements Party {
         return;
       case "closeLink":
         this.#closeLink(effect.link);
+        return;
+      case "denied":
+        this.denied.push(`${effect.action} ${effect.filter}`);
         return;
       case "report":
         this.reports.push(effect);

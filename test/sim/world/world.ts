@@ -6,7 +6,8 @@
  * Everything that is ready at one moment happens in the order in which it was caused, unless `pick` chooses otherwise.
  */
 
-import { type Authentication, NO_AUTHENTICATION } from "../../../src/core/authentication/authentication.ts";
+import { OPEN_RECEPTION, type Reception } from "../../../src/access/reception.ts";
+import type { Arrival } from "../../../src/core/authentication/identity.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../../src/core/limits.ts";
 import type { LinkName } from "../../../src/core/connection/effects.ts";
 import type { LinkVersions } from "../../../src/link/records.ts";
@@ -27,7 +28,7 @@ export interface WorldOptions {
   readonly depth?: number;
   readonly limits?: Partial<Limits>;
   readonly settings?: Partial<Settings>;
-  readonly authentication?: Authentication;
+  readonly reception?: Reception;
   /** How long everything takes that is sent. */
   readonly delayMs?: number;
   /** How long an object's writes take to become durable; what it says meanwhile waits. 0: they are so in their turn. */
@@ -53,7 +54,9 @@ export class World {
   readonly placement: Placement;
   readonly limits: Limits;
   readonly settings: Settings;
-  readonly authentication: Authentication;
+  readonly reception: Reception;
+  /** How the next clients come. */
+  arrival: Arrival = { address: undefined, token: undefined, certificate: undefined };
   readonly random: () => number;
   readonly clients: Client[] = [];
   readonly deploys = new Deploys(this);
@@ -80,7 +83,7 @@ export class World {
     this.placement = { shards: options.shards ?? 4, depth: options.depth ?? 2 };
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
-    this.authentication = options.authentication ?? NO_AUTHENTICATION;
+    this.reception = options.reception ?? OPEN_RECEPTION;
     this.random = options.random ?? (() => 0.5);
     this.unsavedMs = options.unsavedMs ?? 0;
     this.alarmRetryMs = options.alarmRetryMs;

@@ -1,0 +1,115 @@
+/**
+ * Receives clients: asks those who may know, in their order, who each is, and says what everybody may do.
+ *
+ * Whom nobody knows and who says nothing of itself is let in as nobody in particular, if that is allowed; whoever says
+ * something that nobody can confirm is not.
+ */
+
+import type { Access } from "../core/authentication/access.ts";
+import { type Answer, identityOf, type Question } from "../core/authentication/asking.ts";
+import type { Credentials } from "../core/authentication/identity.ts";
+import type { Mechanism } from "../core/authentication/mechanism.ts";
+import { describeUser } from "../core/authentication/users.ts";
+import { OPEN_POLICY, type Policy } from "../core/authorization/policy.ts";
+import { MqttError, Reason } from "../mqtt/reason.ts";
+import type { Authenticator } from "./authenticator.ts";
+
+export interface ReceptionConfig {
+  /** In the order in which they are asked. */
+  readonly authenticators: readonly Authenticator[];
+  readonly mechanisms: readonly Mechanism[];
+  readonly policy: Policy;
+  /** Whether a client may connect that says nothing of itself. */
+  readonly allowAnonymous: boolean;
+  readonly clientIdsPerUser: boolean;
+}
+
+/** Of a broker whose owner has not said who may connect. */
+export const CLOSED =
+  "Nobody may connect, because nobody is configured who may: set USERS, PASSWORD_FILE or TOKEN_…, or ALLOW_ANONYMOUS.";
+
+export class Reception implements Access {
+  readonly policy: Policy;
+  readonly clientIdsPerUser: boolean;
+  readonly #authenticators: readonly Authenticator[];
+  readonly #mechanisms: ReadonlyMap<string, Mechanism>;
+  readonly #allowAnonymous: boolean;
+
+  constructor({ authenticators, mechanisms, policy, allowAnonymous, clientIdsPerUser }: ReceptionConfig) {
+    this.policy = policy;
+    this.clientIdsPerUser = clientIdsPerUser;
+    this.#authenticators = authenticators;
+    this.#mechanisms = new Map(mechanisms.map((mechanism) => [mechanism.method, mechanism]));
+    this.#allowAnonymous = allowAnonymous;
+  }
+
+  /** True when nobody can be let in, whatever it says. */
+  get isClosed(): boolean {
+    return !this.#allowAnonymous && !this.#knowsSomebody;
+  }
+
+  get #knowsSomebody(): boolean {
+    return this.#authenticators.length > 0 || this.#mechanisms.size > 0;
+  }
+
+  mechanism(method: string): Mechanism | undefined {
+    return this.#mechanisms.get(method);
+  }
+
+  /**
+   * Answers a connection's question. Does not throw: what cannot be found out is refused.
+   *
+   * @param now in milliseconds since 1970
+   */
+  answer(question: Question, now: number): Answer | Promise<Answer> {
+    try {
+      const answer =
+        question.type === "identify"
+          ? this.#identify(question.credentials, now, 0)
+          : question.exchange.step(question.data, now);
+      return answer instanceof Promise ? answer.catch(refusalOf) : answer;
+    } catch (error) {
+      return refusalOf(error);
+    }
+  }
+
+  #identify(credentials: Credentials, now: number, first: number): Answer | Promise<Answer> {
+    for (let at = first; at < this.#authenticators.length; at++) {
+      const verdict = this.#authenticators[at]!.authenticate(credentials, now);
+      if (verdict instanceof Promise) {
+        return verdict.then((later) => (later.type === "passed" ? this.#identify(credentials, now, at + 1) : later));
+      }
+      if (verdict.type !== "passed") return verdict;
+    }
+    return this.#unknown(credentials);
+  }
+
+  #unknown({ username, password, arrival }: Credentials): Answer {
+    const isSilent = username === undefined && password === undefined && arrival.token === undefined;
+    if (this.isClosed) return refusal(Reason.NotAuthorized, CLOSED);
+    // Where nobody is known, what clients say of themselves is not looked at.
+    if (this.#allowAnonymous && (isSilent || !this.#knowsSomebody)) {
+      return { type: "accepted", identity: identityOf(undefined) };
+    }
+    if (isSilent) return refusal(Reason.NotAuthorized, "anonymous clients are not allowed");
+    return refusal(Reason.BadUserNameOrPassword, `${describeUser(username ?? "")}: not known, or a wrong password`);
+  }
+}
+
+function refusal(reason: Reason, detail: string): Answer {
+  return { type: "refused", reason, detail };
+}
+
+function refusalOf(error: unknown): Answer {
+  if (error instanceof MqttError) return refusal(error.reason, error.message);
+  return refusal(Reason.UnspecifiedError, error instanceof Error ? (error.stack ?? error.message) : String(error));
+}
+
+/** Everybody may connect and do everything. */
+export const OPEN_RECEPTION = new Reception({
+  authenticators: [],
+  mechanisms: [],
+  policy: OPEN_POLICY,
+  allowAnonymous: true,
+  clientIdsPerUser: false,
+});

@@ -1,0 +1,20 @@
+/** Who may connect, and what they may do, as a connection has to know it at once. */
+
+import type { Policy } from "../authorization/policy.ts";
+import type { Mechanism } from "./mechanism.ts";
+
+export interface Access {
+  /** Undefined: there is none of this name. */
+  mechanism(method: string): Mechanism | undefined;
+  readonly policy: Policy;
+  /**
+   * Each user has client ids of its own, so that none leads to the session of another. A user has no colon in its name, and
+   * nobody has no name.
+   */
+  readonly clientIdsPerUser: boolean;
+}
+
+/** What the session of a client is called. */
+export function sessionOf(user: string | undefined, clientId: string, { clientIdsPerUser }: Access): string {
+  return clientIdsPerUser ? `${user ?? ""}:${clientId}` : clientId;
+}

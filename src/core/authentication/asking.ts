@@ -1,0 +1,20 @@
+/**
+ * What a connection cannot find out by itself, because whoever knows may have to be asked over the network: who its client
+ * is. It asks one thing at a time, and goes on with the answer.
+ */
+
+import type { Credentials, Identity, Verdict } from "./identity.ts";
+import type { Exchange, Step } from "./mechanism.ts";
+
+export type Question =
+  /** Who is it that brings these? */
+  | { readonly type: "identify"; readonly credentials: Credentials }
+  /** What does the mechanism say to that? */
+  | { readonly type: "step"; readonly exchange: Exchange; readonly data: Uint8Array | undefined };
+
+export type Answer = Exclude<Verdict, { readonly type: "passed" }> | Step;
+
+/** A user of whom nothing more is known than the name; undefined: nobody in particular. */
+export function identityOf(user: string | undefined): Identity {
+  return { user, expiresAt: undefined, clientId: undefined, tenant: undefined, rules: [], claims: new Map() };
+}

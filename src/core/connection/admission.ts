@@ -1,0 +1,123 @@
+/**
+ * Who the client of a connection is, and what it may: asked when it has sent CONNECT, before anything is stored or opened
+ * on its behalf, and again when it re-authenticates [MQTT §4.12.1].
+ */
+
+import type { Auth, Connect } from "../../mqtt/codec.ts";
+import { MqttError, Reason } from "../../mqtt/reason.ts";
+import type { Access } from "../authentication/access.ts";
+import type { Answer, Question } from "../authentication/asking.ts";
+import type { Arrival, Identity } from "../authentication/identity.ts";
+import type { Permissions } from "../authorization/permissions.ts";
+import { Authenticating } from "./authenticating.ts";
+
+export class Admission {
+  readonly #access: Access;
+  readonly #arrival: Arrival;
+  #connect: Connect | undefined;
+  #clientId = "";
+  /** Only if CONNECT named a method. */
+  #authenticating: Authenticating | undefined;
+  #identity: Identity | undefined;
+  #permissions: Permissions | undefined;
+  #asked = false;
+
+  constructor(access: Access, arrival: Arrival) {
+    this.#access = access;
+    this.#arrival = arrival;
+  }
+
+  /** A question is not answered yet. */
+  get asked(): boolean {
+    return this.#asked;
+  }
+
+  /** CONNECT named a method, so that AUTH goes to and fro. */
+  get isExchange(): boolean {
+    return this.#authenticating !== undefined;
+  }
+
+  /** Who the client is, once it is admitted. */
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+
+  /** What it may, once it is admitted. */
+  get permissions(): Permissions {
+    return this.#permissions!;
+  }
+
+  /** What it is called; of one that has said nothing, how it would be called. */
+  get clientId(): string {
+    return this.#clientId;
+  }
+
+  /**
+   * The client has sent CONNECT.
+   *
+   * @param assigned the id of a client that brings none
+   * @throws MqttError BadAuthenticationMethod [MQTT-4.12.0-1]
+   */
+  connect(connect: Connect, assigned: string): Question {
+    this.#connect = connect;
+    this.#clientId = connect.clientId === "" ? assigned : connect.clientId;
+    this.#asked = true;
+    const { authenticationMethod: method, authenticationData, username, password } = connect;
+    if (method === undefined) {
+      return {
+        type: "identify",
+        credentials: { arrival: this.#arrival, clientId: this.#clientId, username, password },
+      };
+    }
+    const mechanism = this.#access.mechanism(method);
+    if (!mechanism) throw new MqttError(Reason.BadAuthenticationMethod, "the authentication method is not supported");
+    this.#authenticating = new Authenticating(mechanism);
+    return this.#authenticating.connect(authenticationData);
+  }
+
+  /**
+   * The client has sent AUTH.
+   *
+   * @throws MqttError when it may not
+   */
+  auth(auth: Auth): Question {
+    if (!this.#authenticating) throw new MqttError(Reason.ProtocolError, "AUTH without a method"); // [MQTT-4.12.0-7]
+    if (this.#asked) throw new MqttError(Reason.ProtocolError, "AUTH before the last one was answered");
+    const question = this.#authenticating.auth(auth);
+    this.#asked = true;
+    return question;
+  }
+
+  /**
+   * Returns the answer to a method's exchange: ContinueAuthentication, or Success, with which the client is admitted.
+   * Without a method it is admitted with undefined.
+   *
+   * @throws MqttError when it is not
+   */
+  answered(answer: Answer): Auth | undefined {
+    this.#asked = false;
+    if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
+    if (answer.type === "accepted") this.#admit(answer.identity);
+    return this.#authenticating?.answered(answer);
+  }
+
+  #admit(identity: Identity): void {
+    const { user, claims, rules, clientId, tenant } = identity;
+    const known = this.#identity;
+    // The session is the first one's.
+    if (known && (known.user !== user || known.tenant !== tenant)) throw refused("re-authentication as another user");
+    if (clientId !== undefined && clientId !== this.#clientId) {
+      if (known || this.#connect!.clientId !== "") throw refused("this client id is not the user's");
+      this.#clientId = clientId;
+    }
+    const permissions = this.#access.policy.of({ user, clientId: this.#clientId, claims, rules });
+    const { will } = this.#connect!;
+    if (!known && will && !permissions.mayWill(will.topic, will.retain)) throw refused("the will may not be published");
+    this.#identity = identity;
+    this.#permissions = permissions;
+  }
+}
+
+function refused(what: string): MqttError {
+  return new MqttError(Reason.NotAuthorized, what);
+}
