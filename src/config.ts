@@ -2,7 +2,9 @@
 
 import * as z from "zod/mini";
 import { ACCESS_SECRETS, ACCESS_VARIABLES, type AccessSettings, readAccessSettings } from "./access/access-settings.ts";
+import { BansSetting } from "./access/bans-setting.ts";
 import { ConfigError } from "./config-error.ts";
+import type { Ban } from "./core/bans/bans.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, DENIED_PUBLISH, type Limits, type Settings } from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
@@ -15,6 +17,7 @@ export interface Config {
   readonly settings: Settings;
   readonly placement: Placement;
   readonly access: AccessSettings;
+  readonly bans: readonly Ban[];
   readonly tenant: string;
 }
 
@@ -30,6 +33,9 @@ const Variables = z.object({
   CLIENT_ID_BYTES_MAX: whole(23, 900, DEFAULT_LIMITS.clientIdBytesMax),
   SUBSCRIPTIONS_MAX: whole(1, 1_000_000, DEFAULT_LIMITS.subscriptionsMax),
   SUBSCRIPTION_BYTES_MAX: whole(1024, 2 ** 24, DEFAULT_LIMITS.subscriptionBytesMax),
+  FLAPPING_CONNECTS: whole(0, 100_000, DEFAULT_LIMITS.flappingConnects),
+  FLAPPING_SECONDS: whole(1, 3600, DEFAULT_LIMITS.flappingSeconds),
+  FLAPPING_BAN_SECONDS: whole(1, 86_400, DEFAULT_LIMITS.flappingBanSeconds),
   CONNECT_SECONDS_MAX: whole(1, 300, DEFAULT_LIMITS.connectSecondsMax),
   CONNECTION_CPU_SECONDS_MAX: whole(0, 86_400, DEFAULT_LIMITS.connectionCpuSecondsMax),
   RECEIVE_MAXIMUM: whole(1, 65_535, DEFAULT_LIMITS.receiveMaximum),
@@ -58,6 +64,7 @@ const Variables = z.object({
     z.enum(DENIED_PUBLISH, `must be one of ${DENIED_PUBLISH.join(", ")}`),
     DEFAULT_SETTINGS.deniedPublish,
   ),
+  BANS: z.optional(BansSetting),
   ...ACCESS_VARIABLES,
 });
 
@@ -74,13 +81,14 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
   if (!read.success) {
     const issue = read.error.issues[0]!;
     const name = String(issue.path[0]);
-    const value = ACCESS_SECRETS.includes(name) ? "wrong" : `"${String(env[name])}"`;
+    const value = name === "BANS" || ACCESS_SECRETS.includes(name) ? "wrong" : `"${String(env[name])}"`;
     throw new ConfigError(`${name} is ${value}: it ${issue.message}`);
   }
   const v = read.data;
   return {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
     access: readAccessSettings(v),
+    bans: v.BANS ?? [],
     tenant: "main",
     settings: {
       keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX,
@@ -96,6 +104,9 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
       clientIdBytesMax: v.CLIENT_ID_BYTES_MAX,
       subscriptionsMax: v.SUBSCRIPTIONS_MAX,
       subscriptionBytesMax: v.SUBSCRIPTION_BYTES_MAX,
+      flappingConnects: v.FLAPPING_CONNECTS,
+      flappingSeconds: v.FLAPPING_SECONDS,
+      flappingBanSeconds: v.FLAPPING_BAN_SECONDS,
       connectSecondsMax: v.CONNECT_SECONDS_MAX,
       connectionCpuSecondsMax: v.CONNECTION_CPU_SECONDS_MAX,
       receiveMaximum: v.RECEIVE_MAXIMUM,

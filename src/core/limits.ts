@@ -12,6 +12,10 @@ export interface Limits {
   readonly subscriptionsMax: number;
   /** Bytes of all filters that one client is subscribed with: its connection and shards hold them in memory. */
   readonly subscriptionBytesMax: number;
+  /** Connects of one session within {@link flappingSeconds} after which it is kept out for a while; 0: it is not. */
+  readonly flappingConnects: number;
+  readonly flappingSeconds: number;
+  readonly flappingBanSeconds: number;
   /** How long a socket may stay open without a complete CONNECT. */
   readonly connectSecondsMax: number;
   /** CPU seconds after which a connection makes its client connect again, half of `limits.cpu_ms`; 0: never. */
@@ -49,6 +53,9 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   clientIdBytesMax: 256,
   subscriptionsMax: 10_000,
   subscriptionBytesMax: 1024 * 1024,
+  flappingConnects: 0,
+  flappingSeconds: 60,
+  flappingBanSeconds: 300,
   connectSecondsMax: 10,
   connectionCpuSecondsMax: 150,
   receiveMaximum: 256,

@@ -56,6 +56,7 @@ export class Driver {
         ...broker.config,
         access: broker.reception,
         arrival,
+        door: broker.door,
         linkVersions: LINK_VERSIONS,
         connectionId: `auto-${crypto.randomUUID()}`,
         random: Math.random,

@@ -5,15 +5,17 @@
 
 import type { Auth, Connect } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
-import type { Access } from "../authentication/access.ts";
+import { type Access, sessionOf } from "../authentication/access.ts";
 import type { Answer, Question } from "../authentication/asking.ts";
 import type { Arrival, Identity } from "../authentication/identity.ts";
 import type { Permissions } from "../authorization/permissions.ts";
+import type { Door } from "../bans/door.ts";
 import { Authenticating } from "./authenticating.ts";
 
 export class Admission {
   readonly #access: Access;
   readonly #arrival: Arrival;
+  readonly #door: Door | undefined;
   #connect: Connect | undefined;
   #clientId = "";
   /** Only if CONNECT named a method. */
@@ -22,9 +24,11 @@ export class Admission {
   #permissions: Permissions | undefined;
   #asked = false;
 
-  constructor(access: Access, arrival: Arrival) {
+  /** @param door undefined: nobody is turned away */
+  constructor(access: Access, arrival: Arrival, door: Door | undefined) {
     this.#access = access;
     this.#arrival = arrival;
+    this.#door = door;
   }
 
   /** A question is not answered yet. */
@@ -56,11 +60,12 @@ export class Admission {
    * The client has sent CONNECT.
    *
    * @param assigned the id of a client that brings none
-   * @throws MqttError BadAuthenticationMethod [MQTT-4.12.0-1]
+   * @throws MqttError Banned, BadAuthenticationMethod [MQTT-4.12.0-1]
    */
-  connect(connect: Connect, assigned: string): Question {
+  connect(connect: Connect, assigned: string, now: number): Question {
     this.#connect = connect;
     this.#clientId = connect.clientId === "" ? assigned : connect.clientId;
+    this.#door?.check({ clientId: this.#clientId, address: this.#arrival.address }, now);
     this.#asked = true;
     const { authenticationMethod: method, authenticationData, username, password } = connect;
     if (method === undefined) {
@@ -94,14 +99,14 @@ export class Admission {
    *
    * @throws MqttError when it is not
    */
-  answered(answer: Answer): Auth | undefined {
+  answered(answer: Answer, now: number): Auth | undefined {
     this.#asked = false;
     if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
-    if (answer.type === "accepted") this.#admit(answer.identity);
+    if (answer.type === "accepted") this.#admit(answer.identity, now);
     return this.#authenticating?.answered(answer);
   }
 
-  #admit(identity: Identity): void {
+  #admit(identity: Identity, now: number): void {
     const { user, claims, rules, clientId, tenant } = identity;
     const known = this.#identity;
     // The session is the first one's.
@@ -110,6 +115,8 @@ export class Admission {
       if (known || this.#connect!.clientId !== "") throw refused("this client id is not the user's");
       this.#clientId = clientId;
     }
+    this.#door?.check({ clientId: this.#clientId, user }, now);
+    if (!known) this.#door?.enter(`${tenant ?? ""}/${sessionOf(user, this.#clientId, this.#access)}`, now);
     const permissions = this.#access.policy.of({ user, clientId: this.#clientId, claims, rules });
     const { will } = this.#connect!;
     if (!known && will && !permissions.mayWill(will.topic, will.retain)) throw refused("the will may not be published");

@@ -42,6 +42,7 @@ import type { Answer, Question } from "../authentication/asking.ts";
 import type { Arrival } from "../authentication/identity.ts";
 import type { Permissions } from "../authorization/permissions.ts";
 import type { Action } from "../authorization/rule.ts";
+import type { Door } from "../bans/door.ts";
 import type { Limits, Settings } from "../limits.ts";
 import type { Placement } from "../shard/placement.ts";
 import { Admission } from "./admission.ts";
@@ -67,6 +68,8 @@ export interface ConnectionConfig {
   readonly placement: Placement;
   readonly access: Access;
   readonly arrival: Arrival;
+  /** Undefined: nobody is turned away who can prove who it is. */
+  readonly door?: Door | undefined;
   /** Of a client whose identity does not say another one. */
   readonly tenant: string;
   readonly linkVersions: records.LinkVersions;
@@ -124,7 +127,7 @@ export class Connection {
     this.#reader = new FrameReader(config.limits.packetBytesMax);
     this.#budget = new Budget(config.limits.connectionCpuSecondsMax);
     this.#connectBy = now + config.limits.connectSecondsMax * 1000;
-    this.#admission = new Admission(config.access, config.arrival);
+    this.#admission = new Admission(config.access, config.arrival, config.door);
     this.#session = new SessionLink(this.life("session"), this.effects);
   }
 
@@ -464,7 +467,7 @@ export class Connection {
     this.#connect = connect;
     this.#phase = "authenticating";
     try {
-      const question = this.#admission.connect(connect, this.#config.connectionId);
+      const question = this.#admission.connect(connect, this.#config.connectionId, now);
       admit(connect, this.settings);
       if (this.#admission.isExchange) this.#keepalive = new Keepalive(connect.keepAliveSeconds, now);
       this.#ask(question);
@@ -481,7 +484,7 @@ export class Connection {
 
   /** It is known who the client is, or the broker's part of an exchange goes to it. */
   #onAnswer(answer: Answer, now: number): void {
-    const auth = this.#admission.answered(answer);
+    const auth = this.#admission.answered(answer, now);
     if (this.#phase === "open") {
       this.#reply(encodeAuth(auth!));
       if (auth!.reason === Reason.Success) this.#subscribing!.withdraw(now);

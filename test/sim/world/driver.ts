@@ -34,6 +34,7 @@ export class Driver implements Party {
         settings: world.settings,
         access: world.reception,
         arrival: world.arrival,
+        door: world.door,
         placement: world.placement,
         tenant: world.tenant,
         linkVersions: world.deploys.of(worker),

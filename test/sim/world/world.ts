@@ -8,6 +8,7 @@
 
 import { OPEN_RECEPTION, type Reception } from "../../../src/access/reception.ts";
 import type { Arrival } from "../../../src/core/authentication/identity.ts";
+import type { Door } from "../../../src/core/bans/door.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../../src/core/limits.ts";
 import type { LinkName } from "../../../src/core/connection/effects.ts";
 import type { LinkVersions } from "../../../src/link/records.ts";
@@ -29,6 +30,7 @@ export interface WorldOptions {
   readonly limits?: Partial<Limits>;
   readonly settings?: Partial<Settings>;
   readonly reception?: Reception;
+  readonly door?: Door;
   /** How long everything takes that is sent. */
   readonly delayMs?: number;
   /** How long an object's writes take to become durable; what it says meanwhile waits. 0: they are so in their turn. */
@@ -55,6 +57,7 @@ export class World {
   readonly limits: Limits;
   readonly settings: Settings;
   readonly reception: Reception;
+  readonly door: Door | undefined;
   /** How the next clients come. */
   arrival: Arrival = { address: undefined, token: undefined, certificate: undefined };
   readonly random: () => number;
@@ -84,6 +87,7 @@ export class World {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.reception = options.reception ?? OPEN_RECEPTION;
+    this.door = options.door;
     this.random = options.random ?? (() => 0.5);
     this.unsavedMs = options.unsavedMs ?? 0;
     this.alarmRetryMs = options.alarmRetryMs;
