@@ -7,6 +7,7 @@ import { type Config, readConfig } from "../config.ts";
 import { Bans } from "../core/bans/bans.ts";
 import { Door } from "../core/bans/door.ts";
 import { Flapping } from "../core/bans/flapping.ts";
+import { Refusals } from "../core/refusals.ts";
 import type { Env } from "../env.ts";
 
 export interface Broker {
@@ -14,6 +15,7 @@ export interface Broker {
   readonly config: Config;
   readonly reception: Reception;
   readonly door: Door;
+  readonly refusals: Refusals;
 }
 
 let broker: Broker | undefined;
@@ -27,6 +29,7 @@ export function brokerOf(env: Env): Broker {
       env,
       config,
       reception: receptionOf(config.access, workersNetwork),
+      refusals: new Refusals(),
       door: new Door(new Bans(config.bans), new Flapping({ connects, seconds, banSeconds })),
     };
   }

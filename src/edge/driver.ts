@@ -10,9 +10,9 @@ import type { Effect, LinkName } from "../core/connection/effects.ts";
 import { Output } from "../core/connection/output.ts";
 import { LINK_VERSIONS } from "../link/records.ts";
 import { PING } from "../link/ping.ts";
-import { reasonName } from "../mqtt/reason.ts";
 import { sessionName, shardName } from "../names.ts";
 import type { Broker } from "./broker.ts";
+import { Journal } from "./journal.ts";
 
 /** The client's socket, as the driver writes to it. */
 export interface Transport {
@@ -32,7 +32,7 @@ export class Driver {
   /** Resolves when the client is gone and everything that it left is settled. */
   readonly done: Promise<void>;
   readonly #broker: Broker;
-  readonly #arrival: Arrival;
+  readonly #journal: Journal;
   readonly #transport: Transport;
   readonly #connection: Connection;
   /** The current socket of each link, or a number while it is being opened. */
@@ -48,7 +48,6 @@ export class Driver {
 
   constructor(broker: Broker, arrival: Arrival, transport: Transport) {
     this.#broker = broker;
-    this.#arrival = arrival;
     this.#transport = transport;
     this.done = new Promise((resolve) => (this.#finish = resolve));
     this.#connection = new Connection(
@@ -64,6 +63,8 @@ export class Driver {
       },
       Date.now(),
     );
+    const who = () => ({ client: this.#connection.clientId, user: this.#connection.user, address: arrival.address });
+    this.#journal = new Journal(broker.refusals, who, console.log);
     this.#arm();
   }
 
@@ -120,13 +121,14 @@ export class Driver {
         void this.#ask(effect.question);
         return;
       case "denied":
-        this.#note({ event: "denied", action: effect.action, filter: effect.filter });
+        this.#journal.denied(effect.action, effect.filter, effect.reason, Date.now());
         return;
       case "report":
-        this.#note({ event: "disconnected", reason: reasonName(effect.reason), detail: effect.detail });
+        this.#journal.ended(effect.event, effect.reason, effect.detail);
         return;
       case "done":
         if (this.#timer) clearTimeout(this.#timer.id);
+        this.#journal.sum();
         this.#finish();
         return;
     }
@@ -135,12 +137,6 @@ export class Driver {
   async #ask(question: Question): Promise<void> {
     const answer = await this.#broker.reception.answer(question, Date.now());
     this.#perform(this.#connection.answered(answer, Date.now()));
-  }
-
-  /** Writes a line of the log. Nothing that a client proves itself with may be in it. */
-  #note(what: Readonly<Record<string, string>>): void {
-    const { clientId: client, user } = this.#connection;
-    console.log(JSON.stringify({ ...what, client, user, address: this.#arrival.address }));
   }
 
   /** Sends at once; but answers to a burst of packets, each in a frame of its own, leave as one. */
@@ -172,7 +168,8 @@ export class Driver {
       const response = await this.#object(name).fetch("https://object/link", { headers: { Upgrade: "websocket" } });
       socket = response.webSocket;
     } catch (error) {
-      console.warn(`link ${name} of ${this.#connection.clientId} did not open`, error);
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#journal.note({ event: "link not opened", link: name, detail });
     }
     const wanted = this.#links.get(name) === attempt;
     if (!socket || !wanted) {

@@ -3,6 +3,7 @@
 import { arrivalOf } from "./arrival.ts";
 import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
+import { line } from "./line.ts";
 
 /** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
@@ -10,15 +11,12 @@ const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 /** Accepts a client's WebSocket. A client that offers no subprotocol is taken for one that forgot. */
 export function acceptWebSocket(request: Request, broker: Broker, ctx: ExecutionContext): Response {
   if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
-    return new Response("MQTT is spoken here over WebSocket, with subprotocol mqtt.\n", {
-      status: 426,
-      headers: { Upgrade: "websocket" },
-    });
+    return refusal(request, broker, 426, "MQTT is spoken here over WebSocket, with subprotocol mqtt.");
   }
   const offered = (request.headers.get("Sec-WebSocket-Protocol") ?? "").split(",").map((name) => name.trim());
   const chosen = SUBPROTOCOLS.find((name) => offered.includes(name));
   if (!chosen && offered.some((name) => name !== "")) {
-    return new Response("The WebSocket subprotocol must be mqtt.\n", { status: 400 });
+    return refusal(request, broker, 400, "The WebSocket subprotocol must be mqtt.");
   }
   const { 0: theirs, 1: socket } = new WebSocketPair();
   socket.binaryType = "arraybuffer";
@@ -38,6 +36,13 @@ export function acceptWebSocket(request: Request, broker: Broker, ctx: Execution
     webSocket: theirs,
     headers: chosen ? { "Sec-WebSocket-Protocol": chosen } : {},
   });
+}
+
+/** An upgrade that is refused, with a line of the log. */
+function refusal(request: Request, broker: Broker, status: 400 | 426, detail: string): Response {
+  broker.refusals.count("refused", `HTTP ${status}`);
+  console.log(line({ event: "refused", status, address: arrivalOf(request).address, detail }));
+  return new Response(`${detail}\n`, { status, headers: status === 426 ? { Upgrade: "websocket" } : {} });
 }
 
 function webSocketTransport(socket: WebSocket): Transport {

@@ -284,8 +284,8 @@ export class Connection {
   // What the parts ask for.
 
   /** The client may not do that. */
-  denied(action: Action, filter: string): void {
-    this.effects.push({ type: "denied", action, filter });
+  denied(action: Action, filter: string, reason: Reason = Reason.NotAuthorized): void {
+    this.effects.push({ type: "denied", action, filter, reason });
   }
 
   get permissions(): Permissions {
@@ -675,7 +675,7 @@ export class Connection {
       this.#refuse(new MqttError(reason, detail), version, now, code);
       return;
     }
-    this.effects.push({ type: "report", reason, detail });
+    this.effects.push({ type: "report", event: "disconnected", reason, detail });
     if (this.#connect!.version === 5) {
       const packet = encodeDisconnect(reason, this.#properties(reason));
       if (packet.length <= this.#clientPacketBytesMax) this.output.push(packet);
@@ -686,7 +686,7 @@ export class Connection {
 
   /** Answers a CONNECT that is not accepted, in a form that the client can read, or silently [MQTT-3.1.4-1]. */
   #refuse(error: MqttError, version: 3 | 4 | 5 | undefined, now: number, code = closeCode(error.reason)): void {
-    this.effects.push({ type: "report", reason: error.reason, detail: error.message });
+    this.effects.push({ type: "report", event: "refused", reason: error.reason, detail: error.message });
     if (version !== undefined) {
       const packet = encodeConnack(
         { sessionPresent: false, reason: error.reason, properties: this.#properties(error.reason) },
@@ -706,7 +706,7 @@ export class Connection {
 
   /** Closes without a word, which is all that a peer gets that does not speak MQTT. */
   #drop(detail: string, now: number): void {
-    this.effects.push({ type: "report", reason: Reason.ProtocolError, detail });
+    this.effects.push({ type: "report", event: "refused", reason: Reason.ProtocolError, detail });
     this.#closing = { code: CloseCode.ProtocolError, reason: "" };
     this.#leave(true, now);
   }

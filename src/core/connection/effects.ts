@@ -23,10 +23,15 @@ export type Effect =
   | { readonly type: "closeLink"; readonly link: LinkName }
   /** Find out what the connection asks; report `answered`. It asks one thing at a time. */
   | { readonly type: "ask"; readonly question: Question }
-  /** The client was not allowed to do something with a topic or a filter. */
-  | { readonly type: "denied"; readonly action: Action; readonly filter: string }
-  /** Something worth a log line: the client was refused or disconnected, and why. */
-  | { readonly type: "report"; readonly reason: Reason; readonly detail: string }
+  /** The client was not allowed to do something with a topic or a filter, or not so often. */
+  | { readonly type: "denied"; readonly action: Action; readonly filter: string; readonly reason: Reason }
+  /** Something worth a log line: the client's CONNECT was refused or the client disconnected, and why. */
+  | {
+      readonly type: "report";
+      readonly event: "refused" | "disconnected";
+      readonly reason: Reason;
+      readonly detail: string;
+    }
   /** Nothing is left to do: every socket is closed and the connection may be forgotten. */
   | { readonly type: "done" };
 

@@ -35,8 +35,8 @@ export interface SubscribingHost {
   readonly limits: Limits;
   readonly placement: Placement;
   readonly permissions: Permissions;
-  /** The client may not do that. */
-  denied(action: Action, filter: string): void;
+  /** The client may not do that, or not so much of it. */
+  denied(action: Action, filter: string, reason?: Reason): void;
   /** True when every shard that held state of the session before this connection goes by the list that it was given. */
   readonly resumed: boolean;
   /** The link to a shard, opened if it was not. */
@@ -208,7 +208,9 @@ export class Subscribing {
     const { subscriptionsMax, subscriptionBytesMax } = this.#host.limits;
     const fits =
       this.#filters.size < subscriptionsMax && this.#filterBytes + utf8Length(filter) <= subscriptionBytesMax;
-    return fits ? undefined : Reason.QuotaExceeded;
+    if (fits) return undefined;
+    this.#host.denied("subscribe", filter, Reason.QuotaExceeded);
+    return Reason.QuotaExceeded;
   }
 
   #leaving(filter: string): Entry {
