@@ -47,6 +47,8 @@ export interface BrokerOptions {
   vars?: Record<string, string>;
   /** Where settings are looked up that `vars` does not name: those of `src/config.ts`, and what else [vars] has. */
   env?: Record<string, string | undefined>;
+  /** Rate limiters, by the names of their bindings. Without them nothing is limited but by those of wrangler.toml. */
+  limiters?: Record<string, { limit: number; period: 10 | 60 }>;
   /** Receives what the Worker and workerd print. Without it, that goes to this process's own output. */
   onLog?: (line: { level: string; message: string }) => void;
   /** A Worker other than this one, for tests of this file. */
@@ -106,6 +108,7 @@ async function run(options: BrokerOptions, configPath: string, modules: Module[]
     name,
     modules,
     bindings: settings,
+    ...(options.limiters && { ratelimits: ratelimits(options.limiters) }),
     connectHandlers: [{ protocol: "tcp", port: options.tcpPort, address: HOST }],
     unsafeDirectSockets: [{ host: HOST, port: options.port }],
     host: HOST,
@@ -162,6 +165,11 @@ async function run(options: BrokerOptions, configPath: string, modules: Module[]
       await Promise.all([gone, stop()]);
     },
   };
+}
+
+function ratelimits(limiters: NonNullable<BrokerOptions["limiters"]>) {
+  const entries = Object.entries(limiters).map(([name, simple], at) => [name, { namespace_id: `${at + 1}`, simple }]);
+  return Object.fromEntries(entries) as Record<string, { namespace_id: string; simple: { limit: number; period: 10 } }>;
 }
 
 /** Starting is serial within a process: it is how a start knows which child process is its own. */

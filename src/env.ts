@@ -6,6 +6,6 @@ import type { ShardObject } from "./objects/shard-object.ts";
 export interface Env {
   readonly SESSIONS: DurableObjectNamespace<SessionObject>;
   readonly TOPIC_SHARDS: DurableObjectNamespace<ShardObject>;
-  /** Settings; `config.ts` says which there are. */
+  /** Settings, `config.ts` says which there are; and rate limiters (`edge/turnstile.ts`). */
   readonly [setting: string]: unknown;
 }

@@ -3,12 +3,13 @@
 import type { Reception } from "../access/reception.ts";
 import { receptionOf } from "../access/access-settings.ts";
 import { workersNetwork } from "../access/workers-network.ts";
-import { type Config, readConfig } from "../config.ts";
+import { type Config, ConfigError, readConfig } from "../config.ts";
 import { Bans } from "../core/bans/bans.ts";
 import { Door } from "../core/bans/door.ts";
 import { Flapping } from "../core/bans/flapping.ts";
 import { Refusals } from "../core/refusals.ts";
 import type { Env } from "../env.ts";
+import { type Limiter, LIMITERS, type Limiters, Turnstile } from "./turnstile.ts";
 
 export interface Broker {
   readonly env: Env;
@@ -16,6 +17,19 @@ export interface Broker {
   readonly reception: Reception;
   readonly door: Door;
   readonly refusals: Refusals;
+  readonly turnstile: Turnstile;
+}
+
+function limitersOf(env: Env): Limiters {
+  const limiters: Limiters = {};
+  for (const name of LIMITERS) {
+    const binding = env[name] as Limiter | undefined;
+    if (binding !== undefined && typeof binding.limit !== "function") {
+      throw new ConfigError(`${name} is not a binding of a rate limiter`);
+    }
+    limiters[name] = binding;
+  }
+  return limiters;
 }
 
 let broker: Broker | undefined;
@@ -30,6 +44,7 @@ export function brokerOf(env: Env): Broker {
       config,
       reception: receptionOf(config.access, workersNetwork),
       refusals: new Refusals(),
+      turnstile: new Turnstile(limitersOf(env)),
       door: new Door(new Bans(config.bans), new Flapping({ connects, seconds, banSeconds })),
     };
   }

@@ -32,6 +32,7 @@ export class Driver {
   /** Resolves when the client is gone and everything that it left is settled. */
   readonly done: Promise<void>;
   readonly #broker: Broker;
+  readonly #arrival: Arrival;
   readonly #journal: Journal;
   readonly #transport: Transport;
   readonly #connection: Connection;
@@ -48,6 +49,7 @@ export class Driver {
 
   constructor(broker: Broker, arrival: Arrival, transport: Transport) {
     this.#broker = broker;
+    this.#arrival = arrival;
     this.#transport = transport;
     this.done = new Promise((resolve) => (this.#finish = resolve));
     this.#connection = new Connection(
@@ -135,7 +137,11 @@ export class Driver {
   }
 
   async #ask(question: Question): Promise<void> {
-    const answer = await this.#broker.reception.answer(question, Date.now());
+    const { reception, turnstile } = this.#broker;
+    const first = this.#connection.user === undefined;
+    const now = Date.now();
+    const ask = () => reception.answer(question, now);
+    const answer = await turnstile.pass(question, this.#arrival.address, first, now, ask);
     this.#perform(this.#connection.answered(answer, Date.now()));
   }
 

@@ -9,7 +9,7 @@ import { line } from "./line.ts";
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 
 /** Accepts a client's WebSocket. A client that offers no subprotocol is taken for one that forgot. */
-export function acceptWebSocket(request: Request, broker: Broker, ctx: ExecutionContext): Response {
+export async function acceptWebSocket(request: Request, broker: Broker, ctx: ExecutionContext): Promise<Response> {
   if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
     return refusal(request, broker, 426, "MQTT is spoken here over WebSocket, with subprotocol mqtt.");
   }
@@ -18,11 +18,15 @@ export function acceptWebSocket(request: Request, broker: Broker, ctx: Execution
   if (!chosen && offered.some((name) => name !== "")) {
     return refusal(request, broker, 400, "The WebSocket subprotocol must be mqtt.");
   }
+  const arrival = arrivalOf(request);
+  if ((await broker.turnstile.address(arrival.address)) === false) {
+    return refusal(request, broker, 429, "This address connects too often.");
+  }
   const { 0: theirs, 1: socket } = new WebSocketPair();
   socket.binaryType = "arraybuffer";
   // The platform would answer a client's close at once; the answer says that how the client ended is stored.
   socket.accept({ allowHalfOpen: true });
-  const driver = new Driver(broker, arrivalOf(request), webSocketTransport(socket));
+  const driver = new Driver(broker, arrival, webSocketTransport(socket));
   socket.addEventListener("message", ({ data }) => {
     if (typeof data === "string") driver.textFrame();
     else driver.bytes(new Uint8Array(data as ArrayBuffer));
@@ -38,11 +42,14 @@ export function acceptWebSocket(request: Request, broker: Broker, ctx: Execution
   });
 }
 
+/** What goes with a status. */
+const REFUSED = { 400: {}, 426: { Upgrade: "websocket" }, 429: { "Retry-After": "10" } } as const;
+
 /** An upgrade that is refused, with a line of the log. */
-function refusal(request: Request, broker: Broker, status: 400 | 426, detail: string): Response {
+function refusal(request: Request, broker: Broker, status: keyof typeof REFUSED, detail: string): Response {
   broker.refusals.count("refused", `HTTP ${status}`);
   console.log(line({ event: "refused", status, address: arrivalOf(request).address, detail }));
-  return new Response(`${detail}\n`, { status, headers: status === 426 ? { Upgrade: "websocket" } : {} });
+  return new Response(`${detail}\n`, { status, headers: REFUSED[status] });
 }
 
 function webSocketTransport(socket: WebSocket): Transport {

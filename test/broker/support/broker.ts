@@ -3,16 +3,27 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
-import { startBroker, type Broker } from "../../../scripts/broker.ts";
+import { startBroker, type Broker, type BrokerOptions } from "../../../scripts/broker.ts";
 import { cutAll } from "./client.ts";
 
 /** Starts one broker before the file's tests; ends it, and every socket after each test. */
-export function useBroker(vars: Record<string, string> = {}): { readonly broker: Broker } {
+export function useBroker(
+  vars: Record<string, string> = {},
+  limiters?: BrokerOptions["limiters"],
+): { readonly broker: Broker; readonly logged: readonly string[] } {
+  const logged: string[] = [];
   let broker: Broker;
   let stateDir: string;
   beforeAll(async () => {
     stateDir = await temporaryStateDir();
-    broker = await startBroker({ port: 0, tcpPort: 0, stateDir, vars, onLog: () => {} });
+    broker = await startBroker({
+      port: 0,
+      tcpPort: 0,
+      stateDir,
+      vars,
+      ...(limiters && { limiters }),
+      onLog: ({ message }) => logged.push(message),
+    });
   });
   afterEach(cutAll);
   afterAll(async () => {
@@ -20,6 +31,7 @@ export function useBroker(vars: Record<string, string> = {}): { readonly broker:
     await removeStateDir(stateDir);
   });
   return {
+    logged,
     get broker() {
       return broker;
     },

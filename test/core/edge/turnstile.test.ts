@@ -1,0 +1,125 @@
+/** Who comes too often, with limiters that count as the platform's do. */
+import { describe, expect, test } from "vitest";
+import { type Answer, identityOf, type Question } from "../../../src/core/authentication/asking.ts";
+import { type Limiter, type Limiters, SHUT_MS, Turnstile } from "../../../src/edge/turnstile.ts";
+import { Reason } from "../../../src/mqtt/reason.ts";
+import { NO_ARRIVAL } from "../../support/reception.ts";
+
+class Counting implements Limiter {
+  readonly keys: string[] = [];
+  readonly #limit: number;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  limit({ key }: { readonly key: string }): Promise<{ success: boolean }> {
+    this.keys.push(key);
+    return Promise.resolve({ success: this.keys.filter((other) => other === key).length <= this.#limit });
+  }
+}
+
+const BROKEN: Limiter = { limit: () => Promise.reject(new Error("away")) };
+const WRONG: Answer = { type: "refused", reason: Reason.BadUserNameOrPassword, detail: "wrong" };
+const RIGHT: Answer = { type: "accepted", identity: identityOf("alice") };
+
+function identify(username: string | undefined): Question {
+  return { type: "identify", credentials: { arrival: NO_ARRIVAL, clientId: "c", username, password: undefined } };
+}
+
+function scene(limiters: Limiters) {
+  const turnstile = new Turnstile(limiters);
+  let computed = 0;
+  return {
+    turnstile,
+    get computed() {
+      return computed;
+    },
+    async login(answer: Answer, now = 0, { username = "alice", address = "192.0.2.1", first = true } = {}) {
+      const said = await turnstile.pass(identify(username), address, first, now, () => {
+        computed += 1;
+        return answer;
+      });
+      return said.type === "refused" ? said.reason : said.type;
+    },
+  };
+}
+
+describe("without limiters", () => {
+  test("everybody may pass", async () => {
+    const s = scene({});
+    for (let count = 0; count < 100; count++) expect(await s.login(WRONG)).toBe(Reason.BadUserNameOrPassword);
+    expect(s.turnstile.address("192.0.2.1")).toBeUndefined();
+    expect(s.turnstile.shut).toBe(0);
+  });
+});
+
+describe("CONNECT_LIMITER_ADDRESS", () => {
+  test("counts addresses, and of IPv6 their first 64 bits", async () => {
+    const limiter = new Counting(1);
+    const { turnstile } = scene({ CONNECT_LIMITER_ADDRESS: limiter });
+    const addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::2"];
+    const passed = [];
+    for (const address of addresses) passed.push(await turnstile.address(address));
+    expect(passed).toEqual([true, true, false, true, false, true]);
+    // Nobody knows the address of a client that comes over TCP.
+    expect(turnstile.address(undefined)).toBeUndefined();
+  });
+});
+
+describe("CONNECT_LIMITER_USER", () => {
+  test("counts users who have proved to be so, once in a connection", async () => {
+    const s = scene({ CONNECT_LIMITER_USER: new Counting(2) });
+    expect(await s.login(WRONG)).toBe(Reason.BadUserNameOrPassword);
+    expect([await s.login(RIGHT), await s.login(RIGHT)]).toEqual(["accepted", "accepted"]);
+    expect(await s.login(RIGHT, 0, { first: false })).toBe("accepted");
+    expect(await s.login(RIGHT)).toBe(Reason.ConnectionRateExceeded);
+    expect(await s.login({ type: "accepted", identity: identityOf(undefined) })).toBe("accepted");
+  });
+});
+
+describe("LOGIN_LIMITER_…", () => {
+  test.each(["LOGIN_LIMITER_ADDRESS", "LOGIN_LIMITER_USER"] as const)(
+    "%s: after too many wrong passwords nothing is computed, and right ones are never counted",
+    async (name) => {
+      const limiter = new Counting(3);
+      const s = scene({ [name]: limiter });
+      for (let count = 0; count < 50; count++) expect(await s.login(RIGHT)).toBe("accepted");
+      expect(limiter.keys).toEqual([]);
+      for (let count = 0; count < 4; count++) expect(await s.login(WRONG)).toBe(Reason.BadUserNameOrPassword);
+      const { computed } = s;
+      for (let count = 0; count < 1000; count++) expect(await s.login(RIGHT, 1)).toBe(Reason.ConnectionRateExceeded);
+      expect(s.computed).toBe(computed);
+      const other = name === "LOGIN_LIMITER_USER" ? { username: "bob" } : { address: "192.0.2.2" };
+      expect(await s.login(RIGHT, 1, other)).toBe("accepted");
+      // One more is computed then, and shuts it again.
+      expect(await s.login(WRONG, SHUT_MS)).toBe(Reason.BadUserNameOrPassword);
+      expect(await s.login(RIGHT, SHUT_MS)).toBe(Reason.ConnectionRateExceeded);
+      expect(limiter.keys).toHaveLength(5);
+    },
+  );
+
+  test("what is not the client's fault is not counted", async () => {
+    const limiter = new Counting(0);
+    const s = scene({ LOGIN_LIMITER_ADDRESS: limiter, LOGIN_LIMITER_USER: limiter });
+    await s.login({ type: "refused", reason: Reason.ServerUnavailable, detail: "no keys" });
+    await s.login({ type: "continue", data: undefined });
+    expect(limiter.keys).toEqual([]);
+  });
+
+  test("what is remembered of guessers is bounded, whatever names they make up", async () => {
+    const limiter: Limiter = { limit: () => Promise.resolve({ success: false }) };
+    const s = scene({ LOGIN_LIMITER_ADDRESS: limiter, LOGIN_LIMITER_USER: limiter });
+    for (let name = 0; name < 15_000; name++) await s.login(WRONG, name, { username: `${name}`, address: `${name}` });
+    expect(s.turnstile.shut).toBe(10_000);
+    await s.login(WRONG, 20_000, { username: "x".repeat(65_535) });
+    expect(s.turnstile.shut).toBe(10_000);
+  });
+});
+
+test("a limiter that fails limits nothing", async () => {
+  const all = { CONNECT_LIMITER_ADDRESS: BROKEN, CONNECT_LIMITER_USER: BROKEN, LOGIN_LIMITER_ADDRESS: BROKEN };
+  const s = scene({ ...all, LOGIN_LIMITER_USER: BROKEN });
+  expect(await s.turnstile.address("192.0.2.1")).toBe(true);
+  expect([await s.login(WRONG), await s.login(RIGHT)]).toEqual([Reason.BadUserNameOrPassword, "accepted"]);
+});
