@@ -5,7 +5,14 @@ import { ACCESS_SECRETS, ACCESS_VARIABLES, type AccessSettings, readAccessSettin
 import { BansSetting } from "./access/bans-setting.ts";
 import { ConfigError } from "./config-error.ts";
 import type { Ban } from "./core/bans/bans.ts";
-import { DEFAULT_LIMITS, DEFAULT_SETTINGS, DENIED_PUBLISH, type Limits, type Settings } from "./core/limits.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_SETTINGS,
+  DENIED_PUBLISH,
+  EXCESSIVE_PUBLISH,
+  type Limits,
+  type Settings,
+} from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
 import { whole } from "./whole.ts";
@@ -38,6 +45,9 @@ const Variables = z.object({
   FLAPPING_BAN_SECONDS: whole(1, 86_400, DEFAULT_LIMITS.flappingBanSeconds),
   CONNECT_SECONDS_MAX: whole(1, 300, DEFAULT_LIMITS.connectSecondsMax),
   CONNECTION_CPU_SECONDS_MAX: whole(0, 86_400, DEFAULT_LIMITS.connectionCpuSecondsMax),
+  PUBLISH_RATE_MAX: whole(0, 1_000_000, DEFAULT_LIMITS.publishRateMax),
+  PUBLISH_BYTES_RATE_MAX: whole(0, 2 ** 30, DEFAULT_LIMITS.publishBytesRateMax),
+  PUBLISH_BURST_SECONDS: whole(1, 3600, DEFAULT_LIMITS.publishBurstSeconds),
   RECEIVE_MAXIMUM: whole(1, 65_535, DEFAULT_LIMITS.receiveMaximum),
   INFLIGHT_MAX: whole(1, 65_535, DEFAULT_LIMITS.inflightMax),
   LINK_BACKLOG_BYTES_MAX: whole(65_536, 2 ** 26, DEFAULT_LIMITS.linkBacklogBytesMax),
@@ -63,6 +73,10 @@ const Variables = z.object({
   DENIED_PUBLISH: z._default(
     z.enum(DENIED_PUBLISH, `must be one of ${DENIED_PUBLISH.join(", ")}`),
     DEFAULT_SETTINGS.deniedPublish,
+  ),
+  EXCESSIVE_PUBLISH: z._default(
+    z.enum(EXCESSIVE_PUBLISH, `must be one of ${EXCESSIVE_PUBLISH.join(", ")}`),
+    DEFAULT_SETTINGS.excessivePublish,
   ),
   BANS: z.optional(BansSetting),
   ...ACCESS_VARIABLES,
@@ -95,6 +109,7 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
       payloadFormatCheck: v.PAYLOAD_FORMAT_CHECK === "true",
       serverReference: v.SERVER_REFERENCE,
       deniedPublish: v.DENIED_PUBLISH,
+      excessivePublish: v.EXCESSIVE_PUBLISH,
       shareStrategy: v.SHARE_STRATEGY,
     },
     limits: {
@@ -109,6 +124,9 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
       flappingBanSeconds: v.FLAPPING_BAN_SECONDS,
       connectSecondsMax: v.CONNECT_SECONDS_MAX,
       connectionCpuSecondsMax: v.CONNECTION_CPU_SECONDS_MAX,
+      publishRateMax: v.PUBLISH_RATE_MAX,
+      publishBytesRateMax: v.PUBLISH_BYTES_RATE_MAX,
+      publishBurstSeconds: v.PUBLISH_BURST_SECONDS,
       receiveMaximum: v.RECEIVE_MAXIMUM,
       inflightMax: v.INFLIGHT_MAX,
       linkBacklogBytesMax: v.LINK_BACKLOG_BYTES_MAX,

@@ -20,6 +20,12 @@ export interface Limits {
   readonly connectSecondsMax: number;
   /** CPU seconds after which a connection makes its client connect again, half of `limits.cpu_ms`; 0: never. */
   readonly connectionCpuSecondsMax: number;
+  /** PUBLISH packets that a connection may send in a second; 0: as many as it likes. */
+  readonly publishRateMax: number;
+  /** Topic, property and payload bytes of them; 0: as many as it likes. */
+  readonly publishBytesRateMax: number;
+  /** For how many seconds' worth of both a client may have saved up. */
+  readonly publishBurstSeconds: number;
   /** QoS > 0 messages that a client may have unacknowledged; announced as Receive Maximum [MQTT-3.3.4-7]. */
   readonly receiveMaximum: number;
   /** QoS > 0 deliveries that a client may owe an acknowledgement for, unless it announced less. */
@@ -58,6 +64,9 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   flappingBanSeconds: 300,
   connectSecondsMax: 10,
   connectionCpuSecondsMax: 150,
+  publishRateMax: 0,
+  publishBytesRateMax: 0,
+  publishBurstSeconds: 10,
   receiveMaximum: 256,
   inflightMax: 1024,
   linkBacklogBytesMax: 4 * 1024 * 1024,
@@ -75,6 +84,9 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
 /** It is acknowledged and goes nowhere, as Mosquitto does it; or the client is disconnected. */
 export const DENIED_PUBLISH = ["acknowledge", "disconnect"] as const;
 
+/** A message too many is refused or, at QoS 0, dropped; or the client is disconnected. */
+export const EXCESSIVE_PUBLISH = ["refuse", "disconnect"] as const;
+
 /** What an operator sets beyond the limits. */
 export interface Settings {
   /** Longest keep alive that is accepted; a client that asks for more, or for none, is given this one. 0: no limit. */
@@ -85,6 +97,8 @@ export interface Settings {
   readonly serverReference: string;
   /** What a client before MQTT 5, which cannot be told, gets for a PUBLISH that it may not send. */
   readonly deniedPublish: (typeof DENIED_PUBLISH)[number];
+  /** What a PUBLISH gets that comes too soon after the others. */
+  readonly excessivePublish: (typeof EXCESSIVE_PUBLISH)[number];
   /** Which member of a share group has the next message. */
   readonly shareStrategy: ShareStrategy;
 }
@@ -94,5 +108,6 @@ export const DEFAULT_SETTINGS: Settings = Object.freeze({
   payloadFormatCheck: false,
   serverReference: "",
   deniedPublish: "acknowledge",
+  excessivePublish: "refuse",
   shareStrategy: "round-robin",
 });

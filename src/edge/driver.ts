@@ -125,6 +125,9 @@ export class Driver {
       case "denied":
         this.#journal.denied(effect.action, effect.filter, effect.reason, Date.now());
         return;
+      case "dropped":
+        this.#journal.dropped(effect.qos0, effect.refused);
+        return;
       case "report":
         this.#journal.ended(effect.event, effect.reason, effect.detail);
         return;

@@ -8,7 +8,7 @@
 import type { Action } from "../core/authorization/rule.ts";
 import type { Refusals } from "../core/refusals.ts";
 import { type Reason, reasonName } from "../mqtt/reason.ts";
-import { type Fields, line } from "./line.ts";
+import { type Fields, line } from "../line.ts";
 
 export const DENIED_LINES = 10;
 const MINUTE_MS = 60_000;
@@ -44,6 +44,13 @@ export class Journal {
     this.#deniedLines += 1;
     if (this.#deniedLines > DENIED_LINES) this.#deniedMore += 1;
     else this.note({ event: "denied", reason: reasonName(reason), code: reason, action, filter });
+  }
+
+  /** Messages of the client were dropped or refused, because they came too fast. */
+  dropped(qos0: number, refused: number): void {
+    if (qos0 > 0) this.#refusals.count("dropped", "qos 0", qos0);
+    if (refused > 0) this.#refusals.count("refused", "message rate too high", refused);
+    this.note({ event: "dropped", qos0, refused });
   }
 
   /** Says how much there was of which nothing was said. */

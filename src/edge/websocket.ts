@@ -3,7 +3,7 @@
 import { arrivalOf } from "./arrival.ts";
 import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
-import { line } from "./line.ts";
+import { line } from "../line.ts";
 
 /** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];

@@ -8,6 +8,7 @@ import type { Env } from "../env.ts";
 import { ByteReader } from "../link/bytes.ts";
 import { readMessage } from "../link/message.ts";
 import { type Departed, LINK_VERSIONS } from "../link/records.ts";
+import { line } from "../line.ts";
 import { parseShardName } from "../names.ts";
 import { Sockets } from "./sockets.ts";
 import { objectSql } from "./sql.ts";
@@ -95,9 +96,12 @@ export class ShardObject extends DurableObject<Env> {
       case "remember":
         this.#sockets.attach(effect.link, effect.hello ?? null);
         return;
+      case "dropped":
+        console.warn(line({ event: "dropped", shard: this.ctx.id.name, qos0: effect.messages }));
+        return;
       case "report": {
         const { why, messages, sessions } = effect;
-        console.warn(JSON.stringify({ event: "dropped", shard: this.ctx.id.name, why, messages, sessions }));
+        console.warn(line({ event: "dropped", shard: this.ctx.id.name, why, messages, sessions }));
         return;
       }
     }

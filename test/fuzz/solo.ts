@@ -237,6 +237,8 @@ class Solo {
         this.#open.delete(effect.link);
         this.#attempts.set(effect.link, (this.#attempts.get(effect.link) ?? 0) + 1);
         return;
+      case "dropped":
+        return;
       case "denied":
         if (!effect.filter.startsWith("$SYS/")) throw new Find(`nobody may ${effect.action} ${effect.filter}`);
         return;

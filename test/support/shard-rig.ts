@@ -55,6 +55,8 @@ export class ShardRig {
   readonly closed: number[] = [];
   /** When the automatic ping of a link was last answered. */
   readonly pings = new Map<number, number>();
+  /** What it says was dropped. */
+  readonly dropped: number[] = [];
   readonly reports: Extract<ShardEffect, { type: "report" }>[] = [];
   readonly attachments = new Map<number, Uint8Array | undefined>();
   /** What happened to storage and to links, in order. */
@@ -97,6 +99,8 @@ export class ShardRig {
         this.history.push(effect.hello ? "remember" : "forget");
       } else if (effect.type === "report") {
         this.reports.push(effect);
+      } else if (effect.type === "dropped") {
+        this.dropped.push(effect.messages);
       } else {
         this.frames.push(effect);
         this.history.push("send");

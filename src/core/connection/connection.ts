@@ -62,6 +62,9 @@ import { Subscribing } from "./subscribing.ts";
 /** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
 const CONNECT_FIRST_BYTE = PacketType.CONNECT << 4;
 
+/** How often it is told at most what was dropped. */
+const TELL_MS = 60_000;
+
 export interface ConnectionConfig {
   readonly limits: Limits;
   readonly settings: Settings;
@@ -113,6 +116,8 @@ export class Connection {
   #subscribing: Subscribing | undefined;
   #shards: ShardLinks | undefined;
   readonly #topics = new TopicCache();
+  /** When it may be told again what was dropped. */
+  #tellAt = -Infinity;
 
   // Set on leaving.
   /** We make the client connect again. */
@@ -567,7 +572,7 @@ export class Connection {
     // A client before MQTT 5 cannot be told another keep alive than its own.
     const keepAliveSecondsMax = connect.version === 5 ? settings.keepAliveSecondsMax : 0;
     this.#keepalive = new Keepalive(effectiveKeepAlive(connect.keepAliveSeconds, keepAliveSecondsMax), now);
-    this.#publishing = new Publishing(this, connect.version);
+    this.#publishing = new Publishing(this, connect.version, now);
     this.#subscribing = new Subscribing(this);
     const { sessionPresent } = welcome;
     const accepted = acceptance(connect, sessionPresent, this.clientId, limits, settings, this.#authenticated);
@@ -734,6 +739,7 @@ export class Connection {
   /** Lets out what the input produced: link frames, then the client's bytes, then the end. */
   #settle(now: number): readonly Effect[] {
     if (this.#phase === "open" && this.#budget.spent) this.#retire(now);
+    if (this.#publishing?.hasLost) this.#tellLost(this.#publishing, now);
     if (this.#phase === "leaving") this.#leaving!.proceed(now);
     this.#shards?.flush(now);
     const bytes = this.output.take();
@@ -744,6 +750,13 @@ export class Connection {
     }
     if (this.#phase === "leaving" && this.#leaving!.over) this.#finish();
     return this.effects.splice(0);
+  }
+
+  /** Says what was dropped, now and then and at the end. */
+  #tellLost(publishing: Publishing, now: number): void {
+    if (now < this.#tellAt && this.#phase === "open") return;
+    this.#tellAt = now + TELL_MS;
+    this.effects.push({ type: "dropped", ...publishing.lost() });
   }
 
   #finish(): void {

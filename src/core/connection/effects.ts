@@ -32,6 +32,11 @@ export type Effect =
       readonly reason: Reason;
       readonly detail: string;
     }
+  /**
+   * Since the last time so many QoS 0 messages of the client were dropped, and so many QoS > 0 messages refused, because
+   * they came faster than they may or than a shard takes them.
+   */
+  | { readonly type: "dropped"; readonly qos0: number; readonly refused: number }
   /** Nothing is left to do: every socket is closed and the connection may be forgotten. */
   | { readonly type: "done" };
 

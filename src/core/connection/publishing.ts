@@ -19,6 +19,7 @@ import type { Limits, Settings } from "../limits.ts";
 import { type Placement, shardOfTopic } from "../shard/placement.ts";
 import { Aliases } from "./aliases.ts";
 import type { Output } from "./output.ts";
+import { Rate } from "./rate.ts";
 import type { ShardLink } from "./shard-link.ts";
 
 export interface PublishingHost {
@@ -74,13 +75,34 @@ export class Publishing {
   readonly #releasing = new Set<number>();
   #unansweredBytes = 0;
   /** A shard has refused a message of a client that cannot be told so: it is disconnected then. */
-  #refused: { readonly reason: Reason; readonly at: number } | undefined;
-  /** QoS 0 messages that a shard could not take fast enough. */
+  #end: { readonly reason: Reason; readonly at: number } | undefined;
+  readonly #rate: Rate | undefined;
+  readonly #bytesRate: Rate | undefined;
+  /** QoS 0 messages that a shard could not take fast enough, or that came too fast. */
   dropped = 0;
+  /** QoS > 0 messages that came too fast, and of which their client was told so. */
+  #refused = 0;
+  /** As much of both as {@link lost} has told of. */
+  #told = { qos0: 0, refused: 0 };
 
-  constructor(host: PublishingHost, version: 3 | 4 | 5) {
+  constructor(host: PublishingHost, version: 3 | 4 | 5, now: number) {
     this.#host = host;
     this.#version = version;
+    const { publishRateMax, publishBytesRateMax, publishBurstSeconds } = host.limits;
+    if (publishRateMax > 0) this.#rate = new Rate(publishRateMax, publishBurstSeconds, now);
+    if (publishBytesRateMax > 0) this.#bytesRate = new Rate(publishBytesRateMax, publishBurstSeconds, now);
+  }
+
+  /** More was dropped or refused than {@link lost} has told of. */
+  get hasLost(): boolean {
+    return this.dropped > this.#told.qos0 || this.#refused > this.#told.refused;
+  }
+
+  /** How much was dropped and refused since it was last asked for. */
+  lost(): { readonly qos0: number; readonly refused: number } {
+    const lost = { qos0: this.dropped - this.#told.qos0, refused: this.#refused - this.#told.refused };
+    this.#told = { qos0: this.dropped, refused: this.#refused };
+    return lost;
   }
 
   publish(packet: Publish, now: number): void {
@@ -97,6 +119,10 @@ export class Publishing {
 
   #publish(topic: string, packet: Publish, now: number): void {
     if (packet.qos > 0 && this.#repeats(packet)) return;
+    if (this.#isExcessive(topic, packet, now)) {
+      this.#exceed(packet);
+      return;
+    }
     if (packet.text && this.#host.settings.payloadFormatCheck && !isUtf8(packet.payload)) {
       if (packet.qos === 0)
         throw new MqttError(Reason.PayloadFormatInvalid, "a payload is said to be UTF-8 and is not");
@@ -135,6 +161,31 @@ export class Publishing {
     } else {
       link.publish(packet.packetId, body);
     }
+  }
+
+  /** More than the client may send by now; what is not counts from now on. */
+  #isExcessive(topic: string, { properties, payload }: Publish, now: number): boolean {
+    const rate = this.#rate;
+    const bytesRate = this.#bytesRate;
+    if (rate === undefined && bytesRate === undefined) return false;
+    if (rate?.allows(now) === false || bytesRate?.allows(now) === false) return true;
+    rate?.take(1);
+    // A character of a topic counts as a byte.
+    bytesRate?.take(topic.length + properties.length + payload.length);
+    return false;
+  }
+
+  /** A client before MQTT 5 cannot be told that one message is not taken, and must not think that it is. */
+  #exceed({ qos, packetId }: Publish): void {
+    if (this.#host.settings.excessivePublish === "disconnect" || (qos > 0 && this.#version < 5)) {
+      throw new MqttError(Reason.MessageRateTooHigh, "it publishes more than it may in a second");
+    }
+    if (qos === 0) {
+      this.dropped += 1;
+      return;
+    }
+    this.#refused += 1;
+    this.#answer(qos, packetId, Reason.QuotaExceeded);
   }
 
   /** MQTT 5 has a code for it. Others are told nothing, so that they go on, or are disconnected. */
@@ -213,7 +264,7 @@ export class Publishing {
     this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
     this.#unanswered.delete(packetId);
     if (reason >= 0x80 && this.#version < 5) {
-      this.#refused ??= { reason, at: now + REFUSED_MS };
+      this.#end ??= { reason, at: now + REFUSED_MS };
       return;
     }
     if (qos === 2 && reason < 0x80) this.#take(packetId, link.shard);
@@ -221,12 +272,12 @@ export class Publishing {
   }
 
   get deadline(): number | undefined {
-    return this.#refused?.at;
+    return this.#end?.at;
   }
 
   /** @throws MqttError when it is time to disconnect the client */
   tick(now: number): void {
-    if (this.#refused && now >= this.#refused.at) throw new MqttError(this.#refused.reason, "a message was refused");
+    if (this.#end && now >= this.#end.at) throw new MqttError(this.#end.reason, "a message was refused");
   }
 
   #take(packetId: number, shard: number): void {

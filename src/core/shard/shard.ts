@@ -39,6 +39,8 @@ import { SubscriptionTree } from "./subscription-tree.ts";
 
 /** How long a change may stay unsaved in memory, and so how long an idle object stays awake for it. */
 export const CHECKPOINT_MS = 1_000;
+/** How often it is told at most what was dropped; an object stays awake for so long to tell it. */
+const TELL_MS = 10_000;
 /** What a link's socket may remember; a session with more says hello again when the object wakes. */
 const REMEMBERED_BYTES_MAX = 1024;
 /** A session object asks again about a will for far less long than this, and a connection comes back sooner. */
@@ -52,6 +54,8 @@ export type ShardEffect =
    * it is over.
    */
   | { readonly type: "remember"; readonly link: number; readonly hello: Uint8Array | undefined }
+  /** QoS 0 messages were dropped since the last time, for sessions that did not take what was under way to them. */
+  | { readonly type: "dropped"; readonly messages: number }
   /** Messages that sessions were owed are gone: something worth a log line. */
   | { readonly type: "report"; readonly why: string; readonly messages: number; readonly sessions: number };
 
@@ -101,6 +105,9 @@ export class Shard {
   #lookAt: number;
   /** When a link's automatic ping was last answered, in ms since 1970. */
   readonly #lastPingAt: (link: number) => number | undefined;
+  /** As many dropped messages as were told of. */
+  #toldDropped = 0;
+  #tellAt = 0;
   /** Nothing more is stored until something goes. */
   #full = false;
 
@@ -178,7 +185,9 @@ export class Shard {
 
   /** When {@link tick} has to be called; an object that has none may sleep. */
   get deadline(): number | undefined {
-    const at = Math.min(this.#pace.deadline ?? Infinity, this.#checkpointAt ?? Infinity, this.#goOnAt ?? Infinity);
+    const tellAt = this.counters.qos0Dropped > this.#toldDropped ? this.#tellAt : Infinity;
+    const saveAt = Math.min(this.#checkpointAt ?? Infinity, this.#goOnAt ?? Infinity);
+    const at = Math.min(this.#pace.deadline ?? Infinity, saveAt, tellAt);
     return at === Infinity ? undefined : at;
   }
 
@@ -493,6 +502,12 @@ export class Shard {
     for (const group of this.#groups.all) if (group.owed) this.#groups.owed.add(group);
   }
 
+  #tellDropped(now: number): void {
+    this.#effects.push({ type: "dropped", messages: this.counters.qos0Dropped - this.#toldDropped });
+    this.#toldDropped = this.counters.qos0Dropped;
+    this.#tellAt = now + TELL_MS;
+  }
+
   #settle(now: number): readonly ShardEffect[] {
     this.#commit(now);
     this.#log.rest();
@@ -510,6 +525,7 @@ export class Shard {
     this.#places.save(now);
     this.#groups.save(this.#grace.recovering(now));
     this.#outbox.flush((link, frame) => this.#effects.push({ type: "send", link, frame }));
+    if (this.counters.qos0Dropped > this.#toldDropped && now >= this.#tellAt) this.#tellDropped(now);
     for (const link of this.#closing.splice(0)) this.#effects.push({ type: "close", link });
     return this.#effects.splice(0);
   }

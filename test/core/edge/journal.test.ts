@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { Refusals } from "../../../src/core/refusals.ts";
 import { DENIED_LINES, Journal } from "../../../src/edge/journal.ts";
-import { line } from "../../../src/edge/line.ts";
+import { line } from "../../../src/line.ts";
 import { Reason } from "../../../src/mqtt/reason.ts";
 
 function scene(client = "c") {

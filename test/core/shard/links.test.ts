@@ -291,6 +291,10 @@ describe("flow", () => {
     expect(records.filter(({ kind }) => kind === Kind.Deliver)).toHaveLength(7);
     expect(records.filter(({ kind }) => kind === Kind.Ask)).toHaveLength(1);
     expect(r.shard.counters.qos0Dropped).toBe(13);
+    // It is told of at once, and then once in ten seconds.
+    r.advance(10_000);
+    expect(r.dropped).toEqual([1, 12]);
+    expect(r.shard.deadline).toBeUndefined();
     r.frame(2, (to) => to.u8(Kind.Drained));
     r.publish(1, body("t", "again", { qos: 0 }));
     expect(r.payloads(2)).toEqual(["again"]);

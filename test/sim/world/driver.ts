@@ -15,6 +15,8 @@ export class Driver implements Party {
   readonly worker: string;
   readonly links = new Map<LinkName, Link>();
   readonly reports: { reason: Reason; detail: string }[] = [];
+  /** What it says was dropped. */
+  readonly lost: { qos0: number; refused: number }[] = [];
   /** What it was not allowed to do, in words. */
   readonly denied: string[] = [];
   /** Links that do not open. */
@@ -155,6 +157,9 @@ export class Driver implements Party {
         return;
       case "closeLink":
         this.#closeLink(effect.link);
+        return;
+      case "dropped":
+        this.lost.push(effect);
         return;
       case "denied":
         this.denied.push(`${effect.action} ${effect.filter}`);

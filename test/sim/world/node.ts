@@ -371,10 +371,8 @@ export class ShardNode extends ObjectNode<ShardEffect, Shard> {
   }
 
   protected do(effect: ShardEffect): void {
-    if (effect.type === "report") {
-      this.reports.push(effect);
-      return;
-    }
+    if (effect.type === "report") this.reports.push(effect);
+    if (effect.type === "report" || effect.type === "dropped") return;
     const link = this.link(effect.link);
     if (effect.type === "send") this.send(effect.link, effect.frame);
     else if (effect.type === "close") this.close(effect.link);
