@@ -1,5 +1,6 @@
 /** A shard with very many retained messages: bytes, the wake, and what those pay who subscribe. */
 
+import { DEFAULT_LIMITS } from "../../src/core/limits.ts";
 import { Retained } from "../../src/core/shard/retained.ts";
 import { Disk, rowsChanged } from "./disk.ts";
 import { heldBytes } from "./heap.ts";
@@ -84,7 +85,7 @@ function lookingUp(
   { store }: ShardSubject,
   messages: number,
 ): Pick<RetainedPoint, "exactUs" | "firstPageMs" | "middlePageMs" | "narrowMs" | "broadMs" | "unprefixedMs"> {
-  const retained = new Retained(store);
+  const retained = new Retained(store, DEFAULT_LIMITS);
   const exactUs = microsecondsPerCall(2_000, (call) => {
     retained.page(topicOf((call * 7919) % messages), 0, messages);
   });

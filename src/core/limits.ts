@@ -46,6 +46,10 @@ export interface Limits {
   readonly queueSecondsMax: number;
   /** Bytes of a shard's log; beyond it the oldest batches go, and every message that a session so loses is counted. */
   readonly logBytesMax: number;
+  /** Retained messages of a shard; beyond it a topic that has none gets none. */
+  readonly retainedMax: number;
+  /** Bytes of them, with their topics and properties. */
+  readonly retainedBytesMax: number;
   /** Bytes of a shard's database; beyond it nothing more is stored, and QoS > 0 is refused. An object has 10 GB. */
   readonly shardBytesMax: number;
   /** Links that one shard accepts (the platform allows 32,768 sockets an object). */
@@ -77,6 +81,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   queueBytesMax: 256 * 1024 * 1024,
   queueSecondsMax: 14 * 24 * 3600,
   logBytesMax: 1024 * 1024 * 1024,
+  retainedMax: 1_000_000,
+  retainedBytesMax: 1024 * 1024 * 1024,
   shardBytesMax: 4 * 1024 * 1024 * 1024,
   shardLinksMax: 30_000,
 });

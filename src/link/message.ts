@@ -1,6 +1,7 @@
 /** How a message is written into a log batch, a retained row and a will: one form for all, stored and so frozen. */
 
 import type { Message } from "../mqtt/message.ts";
+import { utf8Length } from "../mqtt/utf8.ts";
 import { type ByteReader, type ByteWriter, utf8Text } from "./bytes.ts";
 
 const QOS = 0b0011;
@@ -39,6 +40,12 @@ export function readBody(from: ByteReader, at: number, publisher: string): Messa
 export function writeMessage(to: ByteWriter, message: Message): void {
   to.string(message.publisher).u48(message.at);
   writeBody(to, message);
+}
+
+/** How many bytes {@link writeMessage} writes. */
+export function messageBytes({ publisher, expirySeconds, topicUtf8, properties, payload }: Message): number {
+  const expiryBytes = expirySeconds === undefined ? 0 : 4;
+  return 19 + utf8Length(publisher) + expiryBytes + topicUtf8.length + properties.length + payload.length;
 }
 
 export function readMessage(from: ByteReader): Message {

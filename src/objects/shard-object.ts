@@ -97,7 +97,9 @@ export class ShardObject extends DurableObject<Env> {
         this.#sockets.attach(effect.link, effect.hello ?? null);
         return;
       case "dropped":
-        console.warn(line({ event: "dropped", shard: this.ctx.id.name, qos0: effect.messages }));
+        console.warn(
+          line({ event: "dropped", shard: this.ctx.id.name, qos0: effect.qos0, notRetained: effect.notRetained }),
+        );
         return;
       case "report": {
         const { why, messages, sessions } = effect;

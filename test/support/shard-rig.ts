@@ -57,6 +57,7 @@ export class ShardRig {
   readonly pings = new Map<number, number>();
   /** What it says was dropped. */
   readonly dropped: number[] = [];
+  notRetained = 0;
   readonly reports: Extract<ShardEffect, { type: "report" }>[] = [];
   readonly attachments = new Map<number, Uint8Array | undefined>();
   /** What happened to storage and to links, in order. */
@@ -100,7 +101,8 @@ export class ShardRig {
       } else if (effect.type === "report") {
         this.reports.push(effect);
       } else if (effect.type === "dropped") {
-        this.dropped.push(effect.messages);
+        this.dropped.push(effect.qos0);
+        this.notRetained += effect.notRetained;
       } else {
         this.frames.push(effect);
         this.history.push("send");

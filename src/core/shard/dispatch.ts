@@ -28,6 +28,8 @@ export interface DispatchHost {
   groupBehind(group: ShareGroup): void;
   /** A QoS 0 message was dropped for a session that does not take what is under way to it. */
   dropped(): void;
+  /** A message is delivered and not kept for its topic, as there are too many of them. */
+  notRetained(): void;
 }
 
 interface Parts {
@@ -112,7 +114,7 @@ export class Dispatch {
     if (!logged && !message.retain) return undefined;
     const offset = log.issue();
     if (logged) log.append(offset, message);
-    if (message.retain) retained.set(offset, message);
+    if (message.retain && !retained.set(offset, message)) this.#host.notRetained();
     this.#host.unsaved(now);
     return offset;
   }

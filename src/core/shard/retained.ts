@@ -3,11 +3,17 @@
  *
  * A value set at QoS > 0 is stored in the turn that acknowledges it. One set at QoS 0 waits for the next checkpoint, so
  * that a sensor which publishes ten times a second writes its row once; a crash may lose it, as QoS 0 may be lost.
+ *
+ * There are no more of them than {@link Limits.retainedMax}, and of no more bytes. A topic that has one can have another, and
+ * lose it, whatever there is. How many there are is not stored, as that would be a row more for each: they are counted
+ * when the first new topic comes after a start, and from then on it is known.
  */
 
 import type { Message } from "../../mqtt/message.ts";
+import { messageBytes } from "../../link/message.ts";
 import { remainingSeconds } from "../../mqtt/message.ts";
 import { filterMatches, hasWildcard } from "../../mqtt/topic.ts";
+import type { Limits } from "../limits.ts";
 import type { Entry, ShardStore } from "./store.ts";
 
 /** Topics looked at in one step of a scan. */
@@ -18,23 +24,47 @@ export class Retained {
   /** Values of QoS 0 that are not stored yet, by topic; undefined clears. */
   readonly #unsaved = new Map<string, Entry | undefined>();
 
-  constructor(store: ShardStore) {
+  readonly #limits: Pick<Limits, "retainedMax" | "retainedBytesMax">;
+  /** Stored and unsaved; undefined while they have not been counted. */
+  #usage: { messages: number; bytes: number } | undefined;
+
+  constructor(store: ShardStore, limits: Pick<Limits, "retainedMax" | "retainedBytesMax">) {
     this.#store = store;
+    this.#limits = limits;
   }
 
   get unsaved(): boolean {
     return this.#unsaved.size > 0;
   }
 
-  /** Sets the topic's message, or clears it when the payload is empty [MQTT-3.3.1-5, MQTT-3.3.1-6]. */
-  set(offset: number, message: Message): void {
+  /** True unless the message would be the first of its topic, and there are too many. */
+  admits(message: Message): boolean {
+    if (message.payload.length === 0 || this.#bytesOf(message.topic) !== undefined) return true;
+    const { messages, bytes } = this.#count();
+    const { retainedMax, retainedBytesMax } = this.#limits;
+    return messages < retainedMax && bytes + messageBytes(message) <= retainedBytesMax;
+  }
+
+  /**
+   * Sets the topic's message, or clears it when the payload is empty [MQTT-3.3.1-5, MQTT-3.3.1-6]. Returns false when there
+   * are too many, and it is as it was.
+   */
+  set(offset: number, message: Message): boolean {
+    if (!this.admits(message)) return false;
+    const { topic } = message;
     const value = message.payload.length === 0 ? undefined : { offset, message: detached(message) };
-    if (message.qos === 0) {
-      this.#unsaved.set(message.topic, value);
-      return;
+    if (this.#usage) {
+      const before = this.#bytesOf(topic);
+      this.#usage.messages += Number(value !== undefined) - Number(before !== undefined);
+      this.#usage.bytes += (value ? messageBytes(message) : 0) - (before ?? 0);
     }
-    this.#unsaved.delete(message.topic);
-    this.#write(message.topic, value);
+    if (message.qos === 0) {
+      this.#unsaved.set(topic, value);
+    } else {
+      this.#unsaved.delete(topic);
+      this.#write(topic, value);
+    }
+    return true;
   }
 
   /** Stores what is not stored yet. */
@@ -80,8 +110,27 @@ export class Retained {
   /** An expired message is deleted when it is met [MQTT-3.3.2-5]. */
   #alive(entry: Entry, now: number): boolean {
     if (remainingSeconds(entry.message, now) !== 0) return true;
+    if (this.#usage) {
+      this.#usage.messages -= 1;
+      this.#usage.bytes -= messageBytes(entry.message);
+    }
     this.#store.deleteRetained(entry.message.topic);
     return false;
+  }
+
+  /** Bytes of what the topic has, stored or not; undefined when it has nothing. */
+  #bytesOf(topic: string): number | undefined {
+    if (!this.#unsaved.has(topic)) return this.#store.retainedBytes(topic);
+    const unsaved = this.#unsaved.get(topic);
+    return unsaved && messageBytes(unsaved.message);
+  }
+
+  #count(): { readonly messages: number; readonly bytes: number } {
+    if (!this.#usage) {
+      this.save();
+      this.#usage = this.#store.retainedUsage();
+    }
+    return this.#usage;
   }
 
   #write(topic: string, value: Entry | undefined): void {

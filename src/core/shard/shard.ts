@@ -54,8 +54,11 @@ export type ShardEffect =
    * it is over.
    */
   | { readonly type: "remember"; readonly link: number; readonly hello: Uint8Array | undefined }
-  /** QoS 0 messages were dropped since the last time, for sessions that did not take what was under way to them. */
-  | { readonly type: "dropped"; readonly messages: number }
+  /**
+   * Since the last time so many QoS 0 messages were dropped, for sessions that did not take what was under way to them, and
+   * so many were delivered and not retained.
+   */
+  | { readonly type: "dropped"; readonly qos0: number; readonly notRetained: number }
   /** Messages that sessions were owed are gone: something worth a log line. */
   | { readonly type: "report"; readonly why: string; readonly messages: number; readonly sessions: number };
 
@@ -66,12 +69,14 @@ export interface ShardConfig extends RosterConfig {
 /** What was lost or refused, for whoever watches. */
 export interface ShardCounters {
   qos0Dropped: number;
+  /** Messages that were delivered and not retained, as there were too many. */
+  notRetained: number;
   /** QoS > 0 messages that sessions lost to a limit. */
   overflowed: number;
 }
 
 export class Shard {
-  readonly counters: ShardCounters = { qos0Dropped: 0, overflowed: 0 };
+  readonly counters: ShardCounters = { qos0Dropped: 0, notRetained: 0, overflowed: 0 };
   readonly #config: ShardConfig;
   readonly #store: ShardStore;
   readonly #log: Log;
@@ -105,8 +110,8 @@ export class Shard {
   #lookAt: number;
   /** When a link's automatic ping was last answered, in ms since 1970. */
   readonly #lastPingAt: (link: number) => number | undefined;
-  /** As many dropped messages as were told of. */
-  #toldDropped = 0;
+  /** As much of what was dropped as was told of. */
+  #told = { qos0: 0, notRetained: 0 };
   #tellAt = 0;
   /** Nothing more is stored until something goes. */
   #full = false;
@@ -128,7 +133,7 @@ export class Shard {
     this.#config = config;
     this.#store = store;
     const log = new Log(store);
-    const retained = new Retained(store);
+    const retained = new Retained(store, limits);
     const received = new Received(store);
     const places = new Places(store, log);
     const tree = new SubscriptionTree<Attendance | ShareGroup, Subscription | undefined>();
@@ -167,6 +172,7 @@ export class Shard {
         behind: (attendance) => this.#pumping.add(attendance),
         groupBehind: (group) => groups.owed.add(group),
         dropped: () => (this.counters.qos0Dropped += 1),
+        notRetained: () => (this.counters.notRetained += 1),
       },
       limits.deliveryBacklogBytesMax,
     );
@@ -185,7 +191,7 @@ export class Shard {
 
   /** When {@link tick} has to be called; an object that has none may sleep. */
   get deadline(): number | undefined {
-    const tellAt = this.counters.qos0Dropped > this.#toldDropped ? this.#tellAt : Infinity;
+    const tellAt = this.#hasDropped ? this.#tellAt : Infinity;
     const saveAt = Math.min(this.#checkpointAt ?? Infinity, this.#goOnAt ?? Infinity);
     const at = Math.min(this.#pace.deadline ?? Infinity, saveAt, tellAt);
     return at === Infinity ? undefined : at;
@@ -365,8 +371,21 @@ export class Shard {
   /** Publishes a message, unless it was taken before [MQTT-4.3.3-10]. Returns what its publisher is told. */
   #publish(from: Attendance, packetId: number, message: Message, now: number): Reason {
     if (this.#full && (message.qos > 0 || message.retain)) return Reason.QuotaExceeded;
+    if (
+      message.retain &&
+      message.qos > 0 &&
+      !this.#retained.admits(message) &&
+      !this.#took(from, packetId, message.qos)
+    ) {
+      return Reason.QuotaExceeded;
+    }
     if (message.qos < 2 || this.#takes(from, packetId)) this.#dispatch.publish(message, now);
     return Reason.Success;
+  }
+
+  /** True of a QoS 2 message that was taken before, and so is not to be refused any more. */
+  #took(from: Attendance, packetId: number, qos: number): boolean {
+    return qos === 2 && this.#received.ids(from.session).includes(packetId);
   }
 
   /** Takes a QoS 2 message. Returns false when it was taken before. */
@@ -502,9 +521,16 @@ export class Shard {
     for (const group of this.#groups.all) if (group.owed) this.#groups.owed.add(group);
   }
 
+  /** There is something that was not told of. */
+  get #hasDropped(): boolean {
+    return this.counters.qos0Dropped > this.#told.qos0 || this.counters.notRetained > this.#told.notRetained;
+  }
+
   #tellDropped(now: number): void {
-    this.#effects.push({ type: "dropped", messages: this.counters.qos0Dropped - this.#toldDropped });
-    this.#toldDropped = this.counters.qos0Dropped;
+    const { qos0Dropped: qos0, notRetained } = this.counters;
+    const told = this.#told;
+    this.#effects.push({ type: "dropped", qos0: qos0 - told.qos0, notRetained: notRetained - told.notRetained });
+    this.#told = { qos0, notRetained };
     this.#tellAt = now + TELL_MS;
   }
 
@@ -525,7 +551,7 @@ export class Shard {
     this.#places.save(now);
     this.#groups.save(this.#grace.recovering(now));
     this.#outbox.flush((link, frame) => this.#effects.push({ type: "send", link, frame }));
-    if (this.counters.qos0Dropped > this.#toldDropped && now >= this.#tellAt) this.#tellDropped(now);
+    if (this.#hasDropped && now >= this.#tellAt) this.#tellDropped(now);
     for (const link of this.#closing.splice(0)) this.#effects.push({ type: "close", link });
     return this.#effects.splice(0);
   }
