@@ -4,13 +4,11 @@
 export interface Capabilities {
   /** A PUBLISH above it is refused with 0x9B [MQTT-3.2.2-11]; a SUBSCRIBE above it is granted this [MQTT-3.2.2-9]. */
   readonly maximumQos: 0 | 1 | 2;
-  readonly sharedSubscriptions: boolean;
   /** Topic aliases that a client may use towards us. */
   readonly topicAliasMaximum: number;
 }
 
 export const CAPABILITIES: Capabilities = Object.freeze({
   maximumQos: 2,
-  sharedSubscriptions: true,
   topicAliasMaximum: 32,
 });

@@ -16,6 +16,14 @@ export interface Limits {
   readonly flappingConnects: number;
   readonly flappingSeconds: number;
   readonly flappingBanSeconds: number;
+  /** Levels of all of them: each may be a node in the memory of every shard, and one that a publish looks at. */
+  readonly subscriptionLevelsMax: number;
+  /** Those of them that have a wildcard; 0: none may have one. */
+  readonly wildcardSubscriptionsMax: number;
+  /** Those of them that are shared; 0: none may be. */
+  readonly sharedSubscriptionsMax: number;
+  /** Filters of one SUBSCRIBE that are looked at. */
+  readonly filtersPerSubscribeMax: number;
   /** How long a socket may stay open without a complete CONNECT. */
   readonly connectSecondsMax: number;
   /** CPU seconds after which a connection makes its client connect again, half of `limits.cpu_ms`; 0: never. */
@@ -63,6 +71,10 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   clientIdBytesMax: 256,
   subscriptionsMax: 10_000,
   subscriptionBytesMax: 1024 * 1024,
+  subscriptionLevelsMax: 65_536,
+  wildcardSubscriptionsMax: 10_000,
+  sharedSubscriptionsMax: 10_000,
+  filtersPerSubscribeMax: 10_000,
   flappingConnects: 0,
   flappingSeconds: 60,
   flappingBanSeconds: 300,

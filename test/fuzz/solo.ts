@@ -240,6 +240,7 @@ class Solo {
       case "dropped":
         return;
       case "denied":
+        if (effect.reason === Reason.QuotaExceeded) return;
         if (!effect.filter.startsWith("$SYS/")) throw new Find(`nobody may ${effect.action} ${effect.filter}`);
         return;
       case "report":

@@ -67,7 +67,8 @@ export function acceptance(
       maximumPacketSize: limits.packetBytesMax,
       topicAliasMaximum: CAPABILITIES.topicAliasMaximum,
       ...(CAPABILITIES.maximumQos < 2 && { maximumQos: CAPABILITIES.maximumQos as 0 | 1 }),
-      ...(!CAPABILITIES.sharedSubscriptions && { sharedSubscriptionAvailable: false }),
+      ...(limits.wildcardSubscriptionsMax === 0 && { wildcardSubscriptionAvailable: false }),
+      ...(limits.sharedSubscriptionsMax === 0 && { sharedSubscriptionAvailable: false }),
       ...(connect.clientId === "" && { assignedClientId }), // [MQTT-3.2.2-16]
       ...(keepAliveSeconds !== connect.keepAliveSeconds && { serverKeepAliveSeconds: keepAliveSeconds }), // [MQTT-3.2.2-21]
       ...(expirySeconds !== wantedExpiry && { sessionExpirySeconds: expirySeconds }), // [MQTT §3.2.2.3.2]

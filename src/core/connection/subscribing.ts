@@ -10,12 +10,12 @@
 import type { Subscribe, SubscriptionRequest, Unsubscribe } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { validateTopicFilter } from "../../mqtt/topic.ts";
-import { utf8Length } from "../../mqtt/utf8.ts";
 import { type KeepRecord, RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
 import type { Limits } from "../limits.ts";
 import type { Permissions } from "../authorization/permissions.ts";
 import type { Action } from "../authorization/rule.ts";
 import { CAPABILITIES } from "../capabilities.ts";
+import { FilterQuota } from "./filter-quota.ts";
 import { type Placement, shardsOfFilter } from "../shard/placement.ts";
 import { type KnownSubscription, resumed, type ShardLink } from "./shard-link.ts";
 
@@ -73,7 +73,7 @@ export class Subscribing {
   #unanswered = 0;
   /** Subscriptions in effect or on their way, by filter. */
   readonly #filters = new Map<string, SubscriptionRecord>();
-  #filterBytes = 0;
+  readonly #quota: FilterQuota;
   /** Filters whose UNSUBSCRIBE some shard did not confirm, so that nobody knows whether they are in effect. */
   readonly #unsure = new Set<string>();
   #requests = 0;
@@ -81,6 +81,7 @@ export class Subscribing {
 
   constructor(host: SubscribingHost) {
     this.#host = host;
+    this.#quota = new FilterQuota(host.limits);
   }
 
   /** Goes on with the subscriptions of a session. */
@@ -99,7 +100,7 @@ export class Subscribing {
 
   subscribe(packet: Subscribe, now: number): void {
     this.#bound(packet.subscriptions.length);
-    const entries = packet.subscriptions.map((wanted) => this.#entry(wanted, packet.subscriptionId ?? 0));
+    const entries = packet.subscriptions.map((wanted, at) => this.#entry(wanted, at, packet.subscriptionId ?? 0));
     this.#send({ type: "subscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
   }
 
@@ -178,8 +179,9 @@ export class Subscribing {
     }
   }
 
-  #entry(wanted: SubscriptionRequest, identifier: number): Entry {
-    const refused = this.#refusal(wanted.filter);
+  /** @param at where it is in its packet */
+  #entry(wanted: SubscriptionRequest, at: number, identifier: number): Entry {
+    const refused = this.#refusal(wanted.filter, at);
     const entry = newEntry(wanted.filter, this.#filters.get(wanted.filter), 0);
     if (refused !== undefined) {
       entry.code = refused;
@@ -193,7 +195,7 @@ export class Subscribing {
     return entry;
   }
 
-  #refusal(filter: string): Reason | undefined {
+  #refusal(filter: string, at: number): Reason | undefined {
     try {
       validateTopicFilter(filter, this.#host.limits);
     } catch (error) {
@@ -204,13 +206,11 @@ export class Subscribing {
       this.#host.denied("subscribe", filter);
       return Reason.NotAuthorized;
     }
-    if (this.#filters.has(filter)) return undefined;
-    const { subscriptionsMax, subscriptionBytesMax } = this.#host.limits;
     const fits =
-      this.#filters.size < subscriptionsMax && this.#filterBytes + utf8Length(filter) <= subscriptionBytesMax;
-    if (fits) return undefined;
-    this.#host.denied("subscribe", filter, Reason.QuotaExceeded);
-    return Reason.QuotaExceeded;
+      at < this.#host.limits.filtersPerSubscribeMax && (this.#filters.has(filter) || this.#quota.fits(filter));
+    const reason = this.#quota.forbids(filter) ?? (fits ? undefined : Reason.QuotaExceeded);
+    if (reason !== undefined) this.#host.denied("subscribe", filter, reason);
+    return reason;
   }
 
   #leaving(filter: string): Entry {
@@ -223,13 +223,13 @@ export class Subscribing {
 
   #add(subscription: SubscriptionRecord): void {
     const { filter } = subscription;
-    if (!this.#filters.has(filter)) this.#filterBytes += utf8Length(filter);
+    if (!this.#filters.has(filter)) this.#quota.add(filter);
     this.#filters.set(filter, subscription);
   }
 
   #remove(filter: string): boolean {
     if (!this.#filters.delete(filter)) return false;
-    this.#filterBytes -= utf8Length(filter);
+    this.#quota.remove(filter);
     return true;
   }
 
