@@ -10,6 +10,8 @@ import { OPEN_POLICY, RuledPolicy } from "../core/authorization/policy.ts";
 import type { Rule } from "../core/authorization/rule.ts";
 import { cryptography } from "../edge/cryptography.ts";
 import type { Authenticator } from "./authenticator.ts";
+import { CertificateAuthenticator } from "./certificate-authenticator.ts";
+import { type CertificateUsers, CertificateUsersSetting } from "./certificate-settings.ts";
 import type { Network } from "./network.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
 import { Reception } from "./reception.ts";
@@ -23,6 +25,8 @@ export interface AccessSettings {
   readonly users: ReturnType<typeof allUsers> | undefined;
   /** Undefined: clients do not come with tokens. */
   readonly tokens: TokenSettings | undefined;
+  /** Undefined: certificates are not looked at. */
+  readonly certificates: CertificateUsers | undefined;
   /** Undefined: no rules are configured. */
   readonly rules: readonly Rule[] | undefined;
   readonly allowAnonymous: boolean;
@@ -56,6 +60,7 @@ export const ACCESS_VARIABLES = {
       }),
     ),
   ),
+  CERTIFICATE_USERS: z.optional(CertificateUsersSetting),
   ...TOKEN_VARIABLES,
 };
 
@@ -67,10 +72,17 @@ export const WHO_MAY_CONNECT: readonly string[] = [
   "TOKEN_SECRET",
   "TOKEN_PUBLIC_KEY",
   "TOKEN_JWKS_URL",
+  "CERTIFICATE_USERS",
 ];
 
 /** Settings that nobody is shown, not even when they are wrong. */
-export const ACCESS_SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE", "ACL", ...TOKEN_SECRETS];
+export const ACCESS_SECRETS: readonly string[] = [
+  "USERS",
+  "PASSWORD_FILE",
+  "CERTIFICATE_USERS",
+  "ACL",
+  ...TOKEN_SECRETS,
+];
 
 const Variables = z.object(ACCESS_VARIABLES);
 
@@ -80,6 +92,7 @@ export function readAccessSettings(v: z.infer<typeof Variables>): AccessSettings
   return {
     users: USERS || PASSWORD_FILE ? usersOf(USERS ?? new Map(), PASSWORD_FILE ?? new Map()) : undefined,
     tokens: readTokenSettings(v),
+    certificates: v.CERTIFICATE_USERS,
     rules: ACL,
     allowAnonymous: ALLOW_ANONYMOUS === "true",
     clientIdsPerUser: CLIENT_IDS_PER_USER === undefined ? undefined : CLIENT_IDS_PER_USER === "true",
@@ -96,7 +109,7 @@ function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUse
 
 /** Who receives clients as these settings say. It remembers keys that it fetched, so one is enough for an isolate. */
 export function receptionOf(settings: AccessSettings, network: Network): Reception {
-  const { tokens, rules, allowAnonymous, clientIdsPerUser } = settings;
+  const { tokens, certificates, rules, allowAnonymous, clientIdsPerUser } = settings;
   const users = settings.users && new Users(settings.users, cryptography);
   const authenticators: Authenticator[] = [];
   const mechanisms: Mechanism[] = [];
@@ -106,6 +119,7 @@ export function receptionOf(settings: AccessSettings, network: Network): Recepti
     authenticators.push(byToken);
     if (tokens.places.includes("password")) mechanisms.push(new TokenMechanism(byToken));
   }
+  if (certificates) authenticators.push(new CertificateAuthenticator(certificates));
   if (users) {
     authenticators.push(new PasswordAuthenticator(users));
     mechanisms.push(new ScramSha256(users, cryptography));

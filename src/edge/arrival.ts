@@ -1,8 +1,7 @@
 /** What the platform knows of a client before it says anything in MQTT. */
 
-import type { Arrival, Certificate } from "../core/authentication/identity.ts";
-
-type TlsClientAuth = IncomingRequestCfProperties["tlsClientAuth"];
+import type { Arrival } from "../core/authentication/identity.ts";
+import { certificateOf, type TlsClientAuth } from "./certificate.ts";
 
 /** Of a client that comes over TCP nothing is known. */
 export const UNKNOWN_ARRIVAL: Arrival = { address: undefined, token: undefined, certificate: undefined };
@@ -15,21 +14,4 @@ export function arrivalOf(request: Request): Arrival {
     token: bearer ?? new URL(request.url).searchParams.get("token") ?? undefined,
     certificate: certificateOf(request.cf?.["tlsClientAuth"] as TlsClientAuth | undefined),
   };
-}
-
-/** Only of a certificate that the platform has verified, and that is not revoked. */
-function certificateOf(tls: TlsClientAuth | undefined): Certificate | undefined {
-  if (!tls || tls.certPresented !== "1" || tls.certVerified !== "SUCCESS" || tls.certRevoked === "1") return undefined;
-  const expiresAt = Date.parse(tls.certNotAfter);
-  return {
-    commonName: commonName(tls.certSubjectDN),
-    fingerprint: tls.certFingerprintSHA256.toLowerCase(),
-    expiresAt: Number.isNaN(expiresAt) ? undefined : expiresAt,
-  };
-}
-
-/** CN of a subject as RFC 2253 writes it; undefined if there is none, or more than one. */
-function commonName(subject: string): string | undefined {
-  const names = [...subject.matchAll(/(?:^|[,+])\s*CN=((?:\\.|[^\\,+"])*)(?=$|[,+])/gi)];
-  return names.length === 1 ? names[0]![1]!.replace(/\\(.)/g, "$1") : undefined;
 }

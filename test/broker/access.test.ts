@@ -149,3 +149,39 @@ describe("tenants", () => {
     for (const client of [acme, rival]) await client.expectNothing();
   });
 });
+
+describe("certificates", () => {
+  const use = useBroker({
+    CERTIFICATE_USERS: "common-name",
+    ACL: "pattern readwrite %u/#",
+  });
+
+  test("that the platform has verified say who a client is, to which rules apply", async () => {
+    const tlsClientAuth = {
+      certPresented: "1",
+      certVerified: "SUCCESS",
+      certRevoked: "0",
+      certSubjectDNRFC2253: String.raw`CN=M\C3\BChle,O=Mills`,
+      certFingerprintSHA256: "",
+      certNotAfter: "Jan  2 03:04:05 2126 GMT",
+    };
+    const { webSocket } = await use.broker.miniflare.dispatchFetch(`${use.broker.url}/mqtt`, {
+      headers: { Upgrade: "websocket" },
+      cf: { tlsClientAuth } as never,
+    });
+    const socket = webSocket!;
+    const { client, bytes } = Client.around(
+      { send: (chunk) => socket.send(chunk.slice()), end() {}, cut: () => socket.close(), pause() {}, resume() {} },
+      5,
+    );
+    socket.addEventListener("message", ({ data }) => bytes(Buffer.from(data as ArrayBuffer)));
+    socket.accept();
+    expect(await client.connect({})).toMatchObject({ reasonCode: 0 });
+    expect(await client.subscribe([{ topic: "Mühle/#" }, { topic: "other/#" }])).toEqual([1, 0x87]);
+  });
+
+  test("that are missing let nobody in", async () => {
+    const client = await Client.open(use.broker);
+    expect(await client.connect({ username: "Mühle" })).toMatchObject({ reasonCode: 0x86 });
+  });
+});

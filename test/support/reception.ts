@@ -16,7 +16,7 @@ import { MqttError } from "../../src/mqtt/reason.ts";
 
 export const NO_ARRIVAL: Arrival = { address: undefined, token: undefined, certificate: undefined };
 
-const NO_NETWORK: Network = {
+export const NO_NETWORK: Network = {
   fetch: () => Promise.reject(new Error("there is no network")),
   deadline: () => new AbortController().signal,
   keep: () => {},

@@ -14,12 +14,12 @@ export interface Arrival {
 }
 
 export interface Certificate {
-  /** CN of its subject. */
+  /** CN of its subject; undefined if there is not exactly one. */
   readonly commonName: string | undefined;
   /** SHA-256 of the whole, 64 hexadecimal digits in lower case. */
   readonly fingerprint: string;
   /** In milliseconds since 1970. */
-  readonly expiresAt: number | undefined;
+  readonly expiresAt: number;
 }
 
 /** What a client without an Authentication Method is judged by. */
