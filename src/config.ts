@@ -15,6 +15,7 @@ import {
 } from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
+import { type Origins, OriginsSetting } from "./edge/origins.ts";
 import { whole } from "./whole.ts";
 
 export { ConfigError } from "./config-error.ts";
@@ -25,6 +26,8 @@ export interface Config {
   readonly placement: Placement;
   readonly access: AccessSettings;
   readonly bans: readonly Ban[];
+  /** Whose pages may open a WebSocket. */
+  readonly origins: Origins;
   readonly tenant: string;
 }
 
@@ -85,6 +88,7 @@ const Variables = z.object({
     DEFAULT_SETTINGS.excessivePublish,
   ),
   BANS: z.optional(BansSetting),
+  ORIGINS: OriginsSetting,
   ...ACCESS_VARIABLES,
 });
 
@@ -109,6 +113,7 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
     access: readAccessSettings(v),
     bans: v.BANS ?? [],
+    origins: v.ORIGINS,
     tenant: "main",
     settings: {
       keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX,

@@ -1,11 +1,40 @@
 /** What the Worker serves over HTTP. */
 
 import { Hono } from "hono";
+import { NONCE, secureHeaders } from "hono/secure-headers";
 import type { Broker } from "./edge/broker.ts";
 import { acceptWebSocket } from "./edge/websocket.ts";
 import { page } from "./page.ts";
 
-export const app = new Hono<{ Bindings: Broker }>();
+export const app = new Hono<{ Bindings: Broker; Variables: { secureHeadersNonce?: string } }>();
+
+/** What every answer says to a browser: load nothing but this, be framed by nobody, and pass on no URL, which may have a token in it. */
+function guarding(strictTransportSecurity: string | false) {
+  return secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      styleSrc: [NONCE],
+      imgSrc: ["data:"],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+    },
+    permissionsPolicy: { camera: [], geolocation: [], microphone: [], payment: [], usb: [] },
+    strictTransportSecurity,
+    xFrameOptions: "DENY",
+    // Of browsers that are no more.
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
+  });
+}
+
+/** Half a year, and not for subdomains, which are somebody else's affair. */
+const overTls = guarding("max-age=15552000");
+const inPlain = guarding(false);
+
+app.use((c, next) => (c.req.url.startsWith("https:") ? overTls : inPlain)(c, next));
 
 app.get("/mqtt", (c) => acceptWebSocket(c.req.raw, c.env, c.executionCtx as ExecutionContext));
 
@@ -17,7 +46,5 @@ app.get("/", (c) => {
   url.pathname = "/mqtt";
   // Whatever a client has put there is nobody's to read.
   url.search = "";
-  c.header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:");
-  c.header("X-Content-Type-Options", "nosniff");
-  return c.html(page(url.href, c.env));
+  return c.html(page(url.href, c.env, c.var.secureHeadersNonce));
 });

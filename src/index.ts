@@ -16,7 +16,7 @@ export default {
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       console.error(error.message);
-      return new Response(`${error.message}\n`, { status: 500 });
+      return new Response(`${error.message}\n`, { status: 500, headers: { "X-Content-Type-Options": "nosniff" } });
     }
   },
 

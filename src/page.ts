@@ -4,7 +4,8 @@ import { html } from "hono/html";
 import { CLOSED } from "./access/reception.ts";
 import type { Broker } from "./edge/broker.ts";
 
-export function page(mqttUrl: string, { config, reception }: Broker) {
+/** @param nonce by which the Content-Security-Policy knows the style of this page */
+export function page(mqttUrl: string, { config, reception }: Broker, nonce: string | undefined) {
   const { limits, placement } = config;
   return html`<!doctype html>
     <html lang="en">
@@ -13,7 +14,7 @@ export function page(mqttUrl: string, { config, reception }: Broker) {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>Dormouse</title>
         <link rel="icon" href="data:," />
-        <style>
+        <style nonce="${nonce}">
           body {
             font:
               1rem/1.5 system-ui,

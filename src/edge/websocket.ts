@@ -4,6 +4,7 @@ import { arrivalOf } from "./arrival.ts";
 import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
 import { line } from "../line.ts";
+import { mayOpen } from "./origins.ts";
 
 /** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
@@ -12,6 +13,10 @@ const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 export async function acceptWebSocket(request: Request, broker: Broker, ctx: ExecutionContext): Promise<Response> {
   if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
     return refusal(request, broker, 426, "MQTT is spoken here over WebSocket, with subprotocol mqtt.");
+  }
+  const origin = request.headers.get("Origin");
+  if (!mayOpen(origin, request.url, broker.config.origins)) {
+    return refusal(request, broker, 403, `Pages of ${origin!} may not connect: ORIGINS does not name it.`);
   }
   const offered = (request.headers.get("Sec-WebSocket-Protocol") ?? "").split(",").map((name) => name.trim());
   const chosen = SUBPROTOCOLS.find((name) => offered.includes(name));

@@ -8,7 +8,8 @@ import { useMosquitto } from "../clients/programs/mosquitto.ts";
 import { arrival, useMqttJs } from "../clients/programs/mqtt-js.ts";
 import { usePaho } from "../clients/programs/paho.ts";
 
-const use = useBroker();
+// The page is of another server.
+const use = useBroker({ ORIGINS: "*" });
 const chromium = useChromium(use);
 const mqttJs = useMqttJs(use);
 const others = allPrograms(mqttJs, useMosquitto(use), usePaho(use));
