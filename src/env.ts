@@ -7,7 +7,7 @@ import type { ShardObject } from "./objects/shard-object.ts";
 export interface Env {
   readonly SESSIONS: DurableObjectNamespace<SessionObject>;
   readonly TOPIC_SHARDS: DurableObjectNamespace<ShardObject>;
-  readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>;
+  readonly DIRECTORIES: DurableObjectNamespace<DirectoryObject>;
   /** Settings; `config.ts` says which there are. */
   readonly [setting: string]: unknown;
 }

@@ -1,6 +1,7 @@
 /** What the Worker serves over HTTP. */
 
 import { Hono } from "hono";
+import { api } from "./api/api.ts";
 import type { Broker } from "./edge/broker.ts";
 import { acceptWebSocket } from "./edge/websocket.ts";
 import { page } from "./page.ts";
@@ -10,6 +11,8 @@ export const app = new Hono<{ Bindings: Broker }>();
 app.get("/mqtt", (c) => acceptWebSocket(c.req.raw, c.env, c.executionCtx as ExecutionContext));
 
 app.get("/health", (c) => c.json({ status: "ok" }));
+
+app.route("/api", api);
 
 app.get("/", (c) => {
   const url = new URL(c.req.url);

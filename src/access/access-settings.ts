@@ -11,6 +11,7 @@ import type { Rule } from "../core/authorization/rule.ts";
 import { cryptography } from "../edge/cryptography.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Network } from "./network.ts";
+import { DIRECTORY_VARIABLES, type DirectorySettings, readDirectorySettings } from "./directory-settings.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
 import { Reception } from "./reception.ts";
 import { TokenAuthenticator } from "./token-authenticator.ts";
@@ -25,6 +26,10 @@ export interface AccessSettings {
   readonly tokens: TokenSettings | undefined;
   /** Undefined: no rules are configured. */
   readonly rules: readonly Rule[] | undefined;
+  /** Undefined: only who is configured is known, and only rules that are count. */
+  readonly directory: DirectorySettings | undefined;
+  /** Whoever has it may change the directory; undefined: nobody may. */
+  readonly adminToken: string | undefined;
   readonly allowAnonymous: boolean;
   /** Undefined: where users are known. */
   readonly clientIdsPerUser: boolean | undefined;
@@ -57,6 +62,7 @@ export const ACCESS_VARIABLES = {
     ),
   ),
   ...TOKEN_VARIABLES,
+  ...DIRECTORY_VARIABLES,
 };
 
 /** Settings each of which says of somebody that it may connect, or of anybody. */
@@ -67,10 +73,12 @@ export const WHO_MAY_CONNECT: readonly string[] = [
   "TOKEN_SECRET",
   "TOKEN_PUBLIC_KEY",
   "TOKEN_JWKS_URL",
+  "DIRECTORY",
+  "ADMIN_TOKEN",
 ];
 
 /** Settings that nobody is shown, not even when they are wrong. */
-export const ACCESS_SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE", "ACL", ...TOKEN_SECRETS];
+export const ACCESS_SECRETS: readonly string[] = ["USERS", "PASSWORD_FILE", "ACL", "ADMIN_TOKEN", ...TOKEN_SECRETS];
 
 const Variables = z.object(ACCESS_VARIABLES);
 
@@ -81,6 +89,8 @@ export function readAccessSettings(v: z.infer<typeof Variables>): AccessSettings
     users: USERS || PASSWORD_FILE ? usersOf(USERS ?? new Map(), PASSWORD_FILE ?? new Map()) : undefined,
     tokens: readTokenSettings(v),
     rules: ACL,
+    directory: readDirectorySettings(v),
+    adminToken: v.ADMIN_TOKEN,
     allowAnonymous: ALLOW_ANONYMOUS === "true",
     clientIdsPerUser: CLIENT_IDS_PER_USER === undefined ? undefined : CLIENT_IDS_PER_USER === "true",
   };
