@@ -11,6 +11,9 @@ import type { Rule } from "../core/authorization/rule.ts";
 import { cryptography } from "../edge/cryptography.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Network } from "./network.ts";
+import { Directory, type DirectorySource } from "./directory.ts";
+import { DirectoryAuthenticator } from "./directory-authenticator.ts";
+import { DirectoryScram } from "./directory-scram.ts";
 import { DIRECTORY_VARIABLES, type DirectorySettings, readDirectorySettings } from "./directory-settings.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
 import { Reception } from "./reception.ts";
@@ -104,10 +107,16 @@ function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUse
   }
 }
 
-/** Who receives clients as these settings say. It remembers keys that it fetched, so one is enough for an isolate. */
-export function receptionOf(settings: AccessSettings, network: Network): Reception {
+/**
+ * Who receives clients as these settings say. It remembers keys that it fetched, and what it heard of the directory, so one is
+ * enough for an isolate.
+ *
+ * @param source asked only if the settings say so
+ */
+export function receptionOf(settings: AccessSettings, network: Network, source: DirectorySource): Reception {
   const { tokens, rules, allowAnonymous, clientIdsPerUser } = settings;
   const users = settings.users && new Users(settings.users, cryptography);
+  const directory = settings.directory && new Directory(source, settings.directory, network, rules ?? []);
   const authenticators: Authenticator[] = [];
   const mechanisms: Mechanism[] = [];
   if (tokens) {
@@ -116,7 +125,10 @@ export function receptionOf(settings: AccessSettings, network: Network): Recepti
     authenticators.push(byToken);
     if (tokens.places.includes("password")) mechanisms.push(new TokenMechanism(byToken));
   }
-  if (users) {
+  if (directory) {
+    authenticators.push(new DirectoryAuthenticator(directory, users));
+    mechanisms.push(new DirectoryScram(directory, users));
+  } else if (users) {
     authenticators.push(new PasswordAuthenticator(users));
     mechanisms.push(new ScramSha256(users, cryptography));
   }
@@ -126,6 +138,7 @@ export function receptionOf(settings: AccessSettings, network: Network): Recepti
     mechanisms,
     // Who has to say who they are gets nothing that nobody gave them.
     policy: rules || knowsSomebody ? new RuledPolicy(rules ?? []) : OPEN_POLICY,
+    directory,
     allowAnonymous,
     clientIdsPerUser: clientIdsPerUser ?? knowsSomebody,
   });

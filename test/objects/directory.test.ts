@@ -44,10 +44,14 @@ describe.each(ENDS)("an instance that $name", ({ end }) => {
     expect(await stub().find("alice")).toMatchObject({ known: true, version: 2 });
     expect(await instanceOf(stub())).not.toBe(before);
     expect(hex((await stub().find("nobody")).verifier.salt)).toBe(nobody);
-    expect(await stub().since(0)).toMatchObject({ version: 2, rules: [{ id: 1, rule }], users: ["alice"] });
+    expect(await stub().since(0)).toMatchObject({
+      version: 2,
+      rules: [{ id: 1, rule }],
+      users: [{ name: "alice", version: 1 }],
+    });
     expect(await stub().since(2)).toEqual({ version: 2, rules: undefined, users: [] });
     expect((await stub().audit(Infinity, 9)).map(({ what }) => what)).toEqual(["addRule", "putUser"]);
     await stub().change({ type: "deleteUser", name: "alice" }, "me");
-    expect(await stub().since(2)).toEqual({ version: 3, rules: undefined, users: ["alice"] });
+    expect(await stub().since(2)).toEqual({ version: 3, rules: undefined, users: [{ name: "alice", version: 3 }] });
   });
 });

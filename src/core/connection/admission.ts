@@ -8,6 +8,7 @@ import { MqttError, Reason } from "../../mqtt/reason.ts";
 import type { Access } from "../authentication/access.ts";
 import type { Answer, Question } from "../authentication/asking.ts";
 import type { Arrival, Identity } from "../authentication/identity.ts";
+import type { Policy } from "../authorization/policy.ts";
 import type { Permissions } from "../authorization/permissions.ts";
 import { Authenticating } from "./authenticating.ts";
 
@@ -19,6 +20,8 @@ export class Admission {
   /** Only if CONNECT named a method. */
   #authenticating: Authenticating | undefined;
   #identity: Identity | undefined;
+  /** What the permissions were made by. */
+  #policy: Policy | undefined;
   #permissions: Permissions | undefined;
   #asked = false;
 
@@ -94,7 +97,7 @@ export class Admission {
    *
    * @throws MqttError when it is not
    */
-  answered(answer: Answer): Auth | undefined {
+  answered(answer: Exclude<Answer, { readonly type: "current" }>): Auth | undefined {
     this.#asked = false;
     if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
     if (answer.type === "accepted") this.#admit(answer.identity);
@@ -110,11 +113,24 @@ export class Admission {
       if (known || this.#connect!.clientId !== "") throw refused("this client id is not the user's");
       this.#clientId = clientId;
     }
-    const permissions = this.#access.policy.of({ user, clientId: this.#clientId, claims, rules });
+    const { policy } = this.#access;
+    const permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
     const { will } = this.#connect!;
     if (!known && will && !permissions.mayWill(will.topic, will.retain)) throw refused("the will may not be published");
     this.#identity = identity;
+    this.#policy = policy;
     this.#permissions = permissions;
+  }
+
+  /** The client is still who it was, as far as is known by now. Returns true when it may something else than before. */
+  confirmed(identity: Identity): boolean {
+    this.#identity = identity;
+    const { policy } = this.#access;
+    if (policy === this.#policy) return false;
+    const { user, claims, rules } = identity;
+    this.#policy = policy;
+    this.#permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
+    return true;
   }
 }
 

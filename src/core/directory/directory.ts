@@ -17,7 +17,7 @@ import type { Verifier } from "../authentication/verifier.ts";
 import type { Rule } from "../authorization/rule.ts";
 import type { Cryptography } from "../ports.ts";
 import type { AuditEntry, Change, Outcome } from "./change.ts";
-import type { DirectoryStore, KeptRule, KeptUser } from "./store.ts";
+import type { ChangedUser, DirectoryStore, KeptRule, KeptUser } from "./store.ts";
 
 /** How many versions back it is known which users changed. */
 export const CHANGES_MAX = 1_000;
@@ -44,7 +44,7 @@ export interface News {
   /** All rules; undefined: they are the same. */
   readonly rules: readonly KeptRule[] | undefined;
   /** Users whose password changed, or who went; undefined: it may be any. */
-  readonly users: readonly string[] | undefined;
+  readonly users: readonly ChangedUser[] | undefined;
 }
 
 export class Directory {

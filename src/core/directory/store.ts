@@ -73,6 +73,12 @@ export interface KeptUser {
   readonly changedAt: number;
 }
 
+/** A user whose password changed, or who went, and with which version last. */
+export interface ChangedUser {
+  readonly name: string;
+  readonly version: number;
+}
+
 export interface KeptRule {
   readonly id: number;
   readonly rule: Rule;
@@ -184,11 +190,11 @@ export class DirectoryStore {
     this.#sql.run("INSERT INTO change (version, user) VALUES (?, ?)", version, user);
   }
 
-  /** Those who changed later than with this version. */
-  changedSince(version: number): string[] {
+  /** Those who changed later than with this version, and with which one they did last. */
+  changedSince(version: number): ChangedUser[] {
     return this.#sql
-      .rows("SELECT DISTINCT user FROM change WHERE version > ?", version)
-      .map((row) => row["user"] as string);
+      .rows("SELECT user, max(version) AS latest FROM change WHERE version > ? GROUP BY user", version)
+      .map((row) => ({ name: row["user"] as string, version: row["latest"] as number }));
   }
 
   deleteChanges(upTo: number): void {

@@ -157,7 +157,14 @@ describe("what is new", () => {
     put("alice");
     directory.change({ type: "deleteUser", name: "bob" }, "me", 0);
     expect(directory.since(4)).toEqual({ version: 4, rules: undefined, users: [] });
-    expect(directory.since(2).users).toEqual(["alice", "bob"]);
+    expect(directory.since(2).users).toEqual([
+      { name: "alice", version: 3 },
+      { name: "bob", version: 4 },
+    ]);
+    expect(directory.since(0).users).toEqual([
+      { name: "alice", version: 3 },
+      { name: "bob", version: 4 },
+    ]);
     directory.change({ type: "addRule", rule: rule("a") }, "me", 0);
     expect(directory.since(4)).toMatchObject({ version: 5, rules: [{ id: 1, rule: rule("a") }], users: [] });
     expect(directory.since(5).rules).toBeUndefined();
@@ -171,7 +178,7 @@ describe("what is new", () => {
     expect(version).toBe(users.length);
     expect(directory.since(0).users).toBeUndefined();
     expect(directory.since(version - CHANGES_MAX).users).toHaveLength(CHANGES_MAX);
-    expect(directory.since(version - 1).users).toEqual([`user-${CHANGES_MAX + 1}`]);
+    expect(directory.since(version - 1).users).toEqual([{ name: `user-${CHANGES_MAX + 1}`, version }]);
     expect(directory.since(version + 1)).toMatchObject({ rules: [], users: undefined });
   });
 });
