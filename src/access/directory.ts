@@ -4,7 +4,7 @@
  * - *Fresh* is what was heard less than `freshSeconds` ago. What is not is asked again when somebody needs it, and never by
  *   itself: where nothing passes, nothing is asked.
  * - What has changed is one question for all connections of the isolate, in which the rules come only if they are others.
- *   One at a time, which all wait for, and none within {@link PAUSE_MS} of one that failed.
+ *   One at a time, which all wait for, and none soon after one that failed.
  * - A user is looked up when a client says that it is that user, and kept until the directory says that the user changed, or
  *   is not fresh any more. So is a name that nobody has, so that the time does not tell. A password that is wrong by what is
  *   kept is looked up once more: who has just been made a user, or has just got another password, comes in.
@@ -30,7 +30,10 @@ export interface DirectorySource {
 
 /** Longer than a directory takes that has to be started first, and less than a client's CONNECT may take. */
 const ANSWER_MS_MAX = 2_000;
+/** After a failure, where nothing is known and new clients are refused. */
 const PAUSE_MS = 1_000;
+/** After a failure, where things go on by what is known: each attempt may make them wait. */
+const LONG_PAUSE_MS = 10_000;
 const STALE_MS = 3_600_000;
 /** Users that are kept; some 500 bytes each. */
 const USERS_MAX = 10_000;
@@ -159,9 +162,16 @@ export class Directory {
   async #refresh(now: number): Promise<void> {
     if (isYounger(this.#known, this.#freshMs, now)) return;
     const last = this.#attempt;
-    if (last === undefined || last.outcome === "had" || now - last.at >= pauseAfter(last)) await this.#begin(now).over;
+    if (last === undefined || last.outcome === "had" || now - last.at >= this.#pauseAfter(last))
+      await this.#begin(now).over;
     // Its own deadline is that of another connection, with which it may have ended.
     else if (last.outcome === "under way") await this.#before(last.over).catch(() => undefined);
+  }
+
+  #pauseAfter({ outcome }: Attempt): number {
+    // One that has not ended by then has ended with its connection.
+    if (outcome === "under way") return ANSWER_MS_MAX;
+    return this.#known ? LONG_PAUSE_MS : PAUSE_MS;
   }
 
   #begin(now: number): Attempt {
@@ -213,10 +223,6 @@ export class Directory {
 
 function isYounger(what: { readonly at: number } | undefined, milliseconds: number, now: number): boolean {
   return what !== undefined && now - what.at < milliseconds;
-}
-
-function pauseAfter({ outcome }: Attempt): number {
-  return outcome === "under way" ? ANSWER_MS_MAX : PAUSE_MS;
 }
 
 function detailOf(error: unknown): string {

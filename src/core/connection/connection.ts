@@ -185,7 +185,7 @@ export class Connection {
       this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
       if (this.#isWaiting && this.#reader.heldBytes > 2 * this.limits.packetBytesMax) {
-        if (this.#standing.isWaiting) this.#goOn(now);
+        if (this.#standing.isWaiting) this.#lapse(now);
         else this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
       }
       this.#consume(now);
@@ -270,7 +270,7 @@ export class Connection {
       else if (now >= this.#connectBy) this.#fail(Reason.NotAuthorized, "not authenticated in time", now);
     }
     if (this.#phase === "open" && now >= (this.#standing.deadline ?? Infinity)) {
-      this.#goOn(now);
+      this.#lapse(now);
       this.#consume(now);
     }
     if (this.#phase === "open") {
@@ -557,6 +557,12 @@ export class Connection {
   /** What waited goes on, by what is known now. */
   #goOn(now: number): void {
     this.#standing.known(this.#config.access.freshUntil, now);
+    this.#letGo(now);
+  }
+
+  /** What waited goes on, by what was known before. */
+  #lapse(now: number): void {
+    this.#standing.lapse(now);
     this.#letGo(now);
   }
 

@@ -29,6 +29,12 @@ export class Standing {
     this.#staleAt = freshUntil > now ? freshUntil : now + RETRY_MS;
   }
 
+  /** There is no answer: things go on by what was last known. */
+  lapse(now: number): void {
+    this.#waitUntil = undefined;
+    this.#staleAt = now + RETRY_MS;
+  }
+
   /** The client has just proven anew who it is: what was asked about it does not matter any more. */
   renewed(): void {
     this.#doubt = undefined;
