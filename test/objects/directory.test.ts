@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { keep } from "../../src/core/directory/keeping.ts";
 import { cryptography } from "../../src/edge/cryptography.ts";
 import { directoryName } from "../../src/names.ts";
-import { crash, env, freshObjects, hibernate, instanceOf } from "./inside.ts";
+import { countRows, crash, env, freshObjects, hibernate, instanceOf } from "./inside.ts";
 
 freshObjects();
 
@@ -54,4 +54,27 @@ describe.each(ENDS)("an instance that $name", ({ end }) => {
     await stub().change({ type: "deleteUser", name: "alice" }, "me");
     expect(await stub().since(2)).toEqual({ version: 3, rules: undefined, users: [{ name: "alice", version: 3 }] });
   });
+});
+
+test("rows are written by changes alone", async () => {
+  await put("alice");
+  const counted = await countRows(stub());
+  const cost = async (what: () => Promise<unknown>): Promise<number> => {
+    const before = counted.written;
+    await what();
+    return counted.written - before;
+  };
+  const user = (name: string) => cost(() => put(name));
+  const rule = { effect: "allow", actions: ["publish"], filter: "a/#" } as const;
+  expect(await cost(() => Promise.all([stub().find("alice"), stub().since(0), stub().users("", 9)]))).toBe(0);
+  // The user with its two places, and one row each of version, change and audit log.
+  expect(await user("bob")).toBe(6);
+  const learned = (await stub().user("alice"))!;
+  expect({
+    changed: await user("bob"),
+    rule: await cost(() => stub().change({ type: "addRule", rule }, "me")),
+    learned: await cost(() => stub().learn("alice", learned.version, learned.user)),
+    deleted: await cost(() => stub().change({ type: "deleteUser", name: "bob" }, "me")),
+  }).toEqual({ changed: 5, rule: 3, learned: 2, deleted: 4 });
+  expect(counted.alarms).toBe(0);
 });
