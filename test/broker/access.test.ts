@@ -113,3 +113,39 @@ describe("tokens", () => {
     expect(page).not.toContain(secret);
   });
 });
+
+describe("tenants", () => {
+  const SECRET = "a secret that is known to the issuer and to the broker alone";
+  const use = useBroker({ TOKEN_SECRET: SECRET, TOKEN_TENANT_CLAIM: "org", SHARDS: "1" });
+
+  async function of(org: string): Promise<Client> {
+    const claims = { sub: "meter", org, acl: { all: ["#"] } };
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256" })
+      .setExpirationTime("1h")
+      .sign(new TextEncoder().encode(SECRET));
+    const client = await Client.open(use.broker);
+    const login = { username: "meter", password: Buffer.from(token), clientId: "the-same" };
+    expect(await client.connect(login)).toMatchObject({ reasonCode: 0 });
+    return client;
+  }
+
+  test("share no session, topic, retained message or share group, though user, client id and topic are the same", async () => {
+    const [acme, rival] = [await of("acme"), await of("rival")];
+    for (const client of [acme, rival])
+      expect(await client.subscribe([{ topic: "t/#" }, { topic: "$share/g/s" }])).toEqual([1, 1]);
+    for (const [client, name] of [
+      [acme, "acme"],
+      [rival, "rival"],
+    ] as const) {
+      client.send(client.publishPacket("t/kept", name, { retain: true }));
+      await client.expectMessage("t/kept", name);
+      client.send(client.publishPacket("s", name));
+      await client.expectMessage("s", name);
+    }
+    expect(await acme.subscribe({ topic: "t/kept", rh: 0 })).toEqual([1]);
+    await acme.expectMessage("t/kept", "acme");
+    // Nobody was taken over, and nothing else was on its way.
+    for (const client of [acme, rival]) await client.expectNothing();
+  });
+});

@@ -730,3 +730,44 @@ test("what a limit takes from the log while a session is not known yet, after a 
   expect(came).toBeLessThan(5);
   expect(r.reports[0]!.messages).toBeGreaterThanOrEqual(5 - came);
 });
+
+test.each([3, 4] as const)(
+  "a client of version %i is let in for long enough to take what fills the shard that refuses its messages",
+  (version) => {
+    const world = new World({ shards: 1, limits: { shardBytesMax: 200_000 } });
+    const client = world.client("client", version);
+    client.connect({ clean: false });
+    world.settle();
+    client.subscribe("t", 1);
+    world.settle();
+    client.cut();
+    world.settle();
+    const publisher = world.connected("publisher");
+    const large = "x".repeat(1_000);
+    while (publisher.last("puback")?.reasonCode !== 0x97) {
+      for (let i = 0; i < 10; i++) publisher.publish("t", large, { qos: 1 });
+      world.advance(2_000);
+    }
+    const again = world.client("client", version);
+    again.acknowledges = false;
+    again.connect({ clean: false });
+    world.settle();
+    again.publish("other", "mine", { qos: 1 });
+    world.settle();
+    const waiting = again.payloads.length;
+    expect(waiting).toBeGreaterThan(100);
+    expect(again.closed).toBeUndefined();
+    for (const { messageId } of again.all("publish")) again.puback(messageId!);
+    world.advance(8_000);
+    // What was refused is not acknowledged; the client brings it again.
+    expect(again.all("puback")).toEqual([]);
+    world.advance(3_000);
+    expect(again.closed).toBe(1008);
+    const third = world.client("client", version);
+    third.connect({ clean: false });
+    world.settle();
+    third.publish("other", "mine", { qos: 1 });
+    world.settle();
+    expect(third.all("puback")).toHaveLength(1);
+  },
+);

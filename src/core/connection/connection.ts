@@ -170,7 +170,14 @@ export class Connection {
       case "joining":
         return this.#session.life.deadline;
       case "open":
-        return earliest(this.#session.life, this.#shards, this.#patience, this.#subscribing, this.#validity);
+        return earliest(
+          this.#session.life,
+          this.#shards,
+          this.#patience,
+          this.#publishing,
+          this.#subscribing,
+          this.#validity,
+        );
       case "leaving":
         return earliest(this.#session.life, this.#shards, this.#leaving);
       case "done":
@@ -279,7 +286,12 @@ export class Connection {
       if (!this.#standing.isWaiting && this.#keepalive!.expired(now))
         this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
       else if (now >= expiresAt) this.#fail(Reason.MaximumConnectTime, "what it proved who it is by has expired", now);
-      else this.#guard(now, () => this.#subscribing!.tick(now));
+      else {
+        this.#guard(now, () => {
+          this.#publishing!.tick(now);
+          this.#subscribing!.tick(now);
+        });
+      }
     }
     if (this.#session.life.tick(now)) this.#linkBroken("session", now);
     this.#shards?.tick(now, (shard) => this.#linkBroken(shard, now));
@@ -682,7 +694,7 @@ export class Connection {
         if (link.recorded(record.packetId)) this.#pubrel(record.packetId);
         return;
       case records.Kind.Published:
-        this.#publishing!.published(link, record.packetId, record.reason);
+        this.#publishing!.published(link, record.packetId, record.reason, now);
         return;
       case records.Kind.Released:
         this.#publishing!.released(link, record.packetId);

@@ -47,6 +47,12 @@ interface Route {
 /** A publisher uses few topics again and again; a device that uses more than this pays for each anew. */
 const ROUTES_MAX = 64;
 
+/**
+ * 3.1.1 has no way to say no to one PUBLISH, but to close [v3 MQTT-3.3.5-2]. A shard that is full may be so with what waits
+ * for this very client: so long it may still take that, or it would never be let in for long enough.
+ */
+const REFUSED_MS = 10_000;
+
 /** QoS 2 messages that a client before MQTT 5, which has no Receive Maximum to keep to, may leave unreleased. */
 const UNRELEASED_MAX = 8_192;
 
@@ -67,6 +73,8 @@ export class Publishing {
   /** Those that it has released and its shard has not. */
   readonly #releasing = new Set<number>();
   #unansweredBytes = 0;
+  /** A shard has refused a message of a client that cannot be told so: it is disconnected then. */
+  #refused: { readonly reason: Reason; readonly at: number } | undefined;
   /** QoS 0 messages that a shard could not take fast enough. */
   dropped = 0;
 
@@ -199,17 +207,26 @@ export class Publishing {
   }
 
   /** The shard owns the message, or says why it will not. */
-  published(link: ShardLink, packetId: number, reason: Reason): void {
+  published(link: ShardLink, packetId: number, reason: Reason, now: number): void {
     const qos = link.published(packetId);
     if (qos === undefined) return;
     this.#unansweredBytes -= this.#unanswered.get(packetId) ?? 0;
     this.#unanswered.delete(packetId);
     if (reason >= 0x80 && this.#version < 5) {
-      // 3.1.1 has no way to say no to one PUBLISH [v3 MQTT-3.3.5-2].
-      throw new MqttError(reason, "the message was refused");
+      this.#refused ??= { reason, at: now + REFUSED_MS };
+      return;
     }
     if (qos === 2 && reason < 0x80) this.#take(packetId, link.shard);
     this.#answer(qos, packetId, reason);
+  }
+
+  get deadline(): number | undefined {
+    return this.#refused?.at;
+  }
+
+  /** @throws MqttError when it is time to disconnect the client */
+  tick(now: number): void {
+    if (this.#refused && now >= this.#refused.at) throw new MqttError(this.#refused.reason, "a message was refused");
   }
 
   #take(packetId: number, shard: number): void {
