@@ -2,6 +2,7 @@
 
 import { Hono } from "hono";
 import { NONCE, secureHeaders } from "hono/secure-headers";
+import { api } from "./api/api.ts";
 import type { Broker } from "./edge/broker.ts";
 import { acceptWebSocket } from "./edge/websocket.ts";
 import { page } from "./page.ts";
@@ -39,6 +40,8 @@ app.use((c, next) => (c.req.url.startsWith("https:") ? overTls : inPlain)(c, nex
 app.get("/mqtt", (c) => acceptWebSocket(c.req.raw, c.env, c.executionCtx as ExecutionContext));
 
 app.get("/health", (c) => c.json({ status: "ok" }));
+
+app.route("/api", api);
 
 app.get("/", (c) => {
   const url = new URL(c.req.url);

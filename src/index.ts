@@ -6,6 +6,7 @@ import { serveTcp } from "./edge/tcp.ts";
 import type { Env } from "./env.ts";
 import { app } from "./http.ts";
 
+export { DirectoryObject } from "./objects/directory-object.ts";
 export { SessionObject } from "./objects/session-object.ts";
 export { ShardObject } from "./objects/shard-object.ts";
 

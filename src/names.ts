@@ -8,6 +8,11 @@ export function sessionName(tenant: string, session: string): string {
   return `${tenant}/session/${session}`;
 }
 
+/** Of the users and rules that a tenant keeps. */
+export function directoryName(tenant: string): string {
+  return `${tenant}/directory`;
+}
+
 /** Which shard an object is, by its name. */
 export function parseShardName(name: string): { tenant: string; shard: number } {
   const [tenant, kind, shard] = name.split("/");

@@ -13,6 +13,10 @@ import type { Authenticator } from "./authenticator.ts";
 import { CertificateAuthenticator } from "./certificate-authenticator.ts";
 import { type CertificateUsers, CertificateUsersSetting } from "./certificate-settings.ts";
 import type { Network } from "./network.ts";
+import { Directory, type DirectorySource } from "./directory.ts";
+import { DirectoryAuthenticator } from "./directory-authenticator.ts";
+import { DirectoryScram } from "./directory-scram.ts";
+import { DIRECTORY_VARIABLES, type DirectorySettings, readDirectorySettings } from "./directory-settings.ts";
 import { PasswordAuthenticator } from "./password-authenticator.ts";
 import { Reception } from "./reception.ts";
 import { TokenAuthenticator } from "./token-authenticator.ts";
@@ -29,6 +33,10 @@ export interface AccessSettings {
   readonly certificates: CertificateUsers | undefined;
   /** Undefined: no rules are configured. */
   readonly rules: readonly Rule[] | undefined;
+  /** Undefined: only who is configured is known, and only rules that are count. */
+  readonly directory: DirectorySettings | undefined;
+  /** Whoever has it may change the directory; undefined: nobody may. */
+  readonly adminToken: string | undefined;
   readonly allowAnonymous: boolean;
   /** Undefined: where users are known. */
   readonly clientIdsPerUser: boolean | undefined;
@@ -62,6 +70,7 @@ export const ACCESS_VARIABLES = {
   ),
   CERTIFICATE_USERS: z.optional(CertificateUsersSetting),
   ...TOKEN_VARIABLES,
+  ...DIRECTORY_VARIABLES,
 };
 
 /** Settings each of which says of somebody that it may connect, or of anybody. */
@@ -73,6 +82,8 @@ export const WHO_MAY_CONNECT: readonly string[] = [
   "TOKEN_PUBLIC_KEY",
   "TOKEN_JWKS_URL",
   "CERTIFICATE_USERS",
+  "DIRECTORY",
+  "ADMIN_TOKEN",
 ];
 
 /** Settings that nobody is shown, not even when they are wrong. */
@@ -81,6 +92,7 @@ export const ACCESS_SECRETS: readonly string[] = [
   "PASSWORD_FILE",
   "CERTIFICATE_USERS",
   "ACL",
+  "ADMIN_TOKEN",
   ...TOKEN_SECRETS,
 ];
 
@@ -94,6 +106,8 @@ export function readAccessSettings(v: z.infer<typeof Variables>): AccessSettings
     tokens: readTokenSettings(v),
     certificates: v.CERTIFICATE_USERS,
     rules: ACL,
+    directory: readDirectorySettings(v),
+    adminToken: v.ADMIN_TOKEN,
     allowAnonymous: ALLOW_ANONYMOUS === "true",
     clientIdsPerUser: CLIENT_IDS_PER_USER === undefined ? undefined : CLIENT_IDS_PER_USER === "true",
   };
@@ -107,10 +121,16 @@ function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUse
   }
 }
 
-/** Who receives clients as these settings say. It remembers keys that it fetched, so one is enough for an isolate. */
-export function receptionOf(settings: AccessSettings, network: Network): Reception {
+/**
+ * Who receives clients as these settings say. It remembers keys that it fetched, and what it heard of the directory, so one is
+ * enough for an isolate.
+ *
+ * @param source asked only if the settings say so
+ */
+export function receptionOf(settings: AccessSettings, network: Network, source: DirectorySource): Reception {
   const { tokens, certificates, rules, allowAnonymous, clientIdsPerUser } = settings;
   const users = settings.users && new Users(settings.users, cryptography);
+  const directory = settings.directory && new Directory(source, settings.directory, network, rules ?? []);
   const authenticators: Authenticator[] = [];
   const mechanisms: Mechanism[] = [];
   if (tokens) {
@@ -120,7 +140,10 @@ export function receptionOf(settings: AccessSettings, network: Network): Recepti
     if (tokens.places.includes("password")) mechanisms.push(new TokenMechanism(byToken));
   }
   if (certificates) authenticators.push(new CertificateAuthenticator(certificates));
-  if (users) {
+  if (directory) {
+    authenticators.push(new DirectoryAuthenticator(directory, users));
+    mechanisms.push(new DirectoryScram(directory, users));
+  } else if (users) {
     authenticators.push(new PasswordAuthenticator(users));
     mechanisms.push(new ScramSha256(users, cryptography));
   }
@@ -130,6 +153,7 @@ export function receptionOf(settings: AccessSettings, network: Network): Recepti
     mechanisms,
     // Who has to say who they are gets nothing that nobody gave them.
     policy: rules || knowsSomebody ? new RuledPolicy(rules ?? []) : OPEN_POLICY,
+    directory,
     allowAnonymous,
     clientIdsPerUser: clientIdsPerUser ?? knowsSomebody,
   });

@@ -6,19 +6,22 @@
  */
 
 import type { Access } from "../core/authentication/access.ts";
-import { type Answer, identityOf, type Question } from "../core/authentication/asking.ts";
+import { type Answer, type Doubt, identityOf, type Question } from "../core/authentication/asking.ts";
 import type { Credentials } from "../core/authentication/identity.ts";
 import type { Mechanism } from "../core/authentication/mechanism.ts";
 import { describeUser } from "../core/authentication/users.ts";
 import { OPEN_POLICY, type Policy } from "../core/authorization/policy.ts";
 import { MqttError, Reason } from "../mqtt/reason.ts";
 import type { Authenticator } from "./authenticator.ts";
+import type { Directory } from "./directory.ts";
 
 export interface ReceptionConfig {
   /** In the order in which they are asked. */
   readonly authenticators: readonly Authenticator[];
   readonly mechanisms: readonly Mechanism[];
   readonly policy: Policy;
+  /** Says what everybody may in the place of the policy, and who is still who it was; undefined: nothing of it changes. */
+  readonly directory?: Directory | undefined;
   /** Whether a client may connect that says nothing of itself. */
   readonly allowAnonymous: boolean;
   readonly clientIdsPerUser: boolean;
@@ -26,21 +29,31 @@ export interface ReceptionConfig {
 
 /** Of a broker whose owner has not said who may connect. */
 export const CLOSED =
-  "Nobody may connect, because nobody is configured who may: set USERS, PASSWORD_FILE, TOKEN_… or CERTIFICATE_USERS, or ALLOW_ANONYMOUS.";
+  "Nobody may connect, because nobody is configured who may: set USERS, PASSWORD_FILE, TOKEN_…, CERTIFICATE_USERS or ADMIN_TOKEN, or ALLOW_ANONYMOUS.";
 
 export class Reception implements Access {
-  readonly policy: Policy;
   readonly clientIdsPerUser: boolean;
+  readonly #policy: Policy;
+  readonly #directory: Directory | undefined;
   readonly #authenticators: readonly Authenticator[];
   readonly #mechanisms: ReadonlyMap<string, Mechanism>;
   readonly #allowAnonymous: boolean;
 
-  constructor({ authenticators, mechanisms, policy, allowAnonymous, clientIdsPerUser }: ReceptionConfig) {
-    this.policy = policy;
+  constructor({ authenticators, mechanisms, policy, directory, allowAnonymous, clientIdsPerUser }: ReceptionConfig) {
     this.clientIdsPerUser = clientIdsPerUser;
+    this.#policy = policy;
+    this.#directory = directory;
     this.#authenticators = authenticators;
     this.#mechanisms = new Map(mechanisms.map((mechanism) => [mechanism.method, mechanism]));
     this.#allowAnonymous = allowAnonymous;
+  }
+
+  get policy(): Policy {
+    return this.#directory?.policy ?? this.#policy;
+  }
+
+  get freshUntil(): number {
+    return this.#directory?.freshUntil ?? Infinity;
   }
 
   /** True when nobody can be let in, whatever it says. */
@@ -63,14 +76,32 @@ export class Reception implements Access {
    */
   answer(question: Question, now: number): Answer | Promise<Answer> {
     try {
+      if (question.type === "current") return this.#resolve(question, now);
       const answer =
         question.type === "identify"
           ? this.#identify(question.credentials, now, 0)
           : question.exchange.step(question.data, now);
+      if (this.#directory) return this.#ready(answer, this.#directory, now).catch(refusalOf);
       return answer instanceof Promise ? answer.catch(refusalOf) : answer;
     } catch (error) {
       return refusalOf(error);
     }
+  }
+
+  /** Whoever is let in is judged by rules that are known. */
+  async #ready(answer: Answer | Promise<Answer>, directory: Directory, now: number): Promise<Answer> {
+    const given = await answer;
+    if (given.type === "accepted") await directory.ready(now);
+    return given;
+  }
+
+  async #resolve(doubt: Doubt, now: number): Promise<Answer> {
+    const { identity } = doubt;
+    return {
+      type: "current",
+      doubt,
+      identity: this.#directory ? await this.#directory.current(identity, now) : identity,
+    };
   }
 
   #identify(credentials: Credentials, now: number, first: number): Answer | Promise<Answer> {

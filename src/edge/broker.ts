@@ -1,7 +1,9 @@
 /** What a Worker's isolate has for all of its clients. */
 
 import type { Reception } from "../access/reception.ts";
+import type { DirectorySource } from "../access/directory.ts";
 import { receptionOf } from "../access/access-settings.ts";
+import { AdminToken } from "../api/admin-token.ts";
 import { workersNetwork } from "../access/workers-network.ts";
 import { type Config, ConfigError, readConfig } from "../config.ts";
 import { Bans } from "../core/bans/bans.ts";
@@ -10,6 +12,8 @@ import { Flapping } from "../core/bans/flapping.ts";
 import { Refusals } from "../core/refusals.ts";
 import type { Env } from "../env.ts";
 import { type Limiter, LIMITERS, type Limiters, Turnstile } from "./turnstile.ts";
+import { directoryName } from "../names.ts";
+import { cryptography } from "./cryptography.ts";
 
 export interface Broker {
   readonly env: Env;
@@ -18,6 +22,8 @@ export interface Broker {
   readonly door: Door;
   readonly refusals: Refusals;
   readonly turnstile: Turnstile;
+  /** Undefined: there is no admin, and no API for one. */
+  readonly admin: AdminToken | undefined;
 }
 
 function limitersOf(env: Env): Limiters {
@@ -38,15 +44,27 @@ let broker: Broker | undefined;
 export function brokerOf(env: Env): Broker {
   if (!broker) {
     const config = readConfig(env);
+    const { adminToken } = config.access;
     const { flappingConnects: connects, flappingSeconds: seconds, flappingBanSeconds: banSeconds } = config.limits;
     broker = {
       env,
       config,
-      reception: receptionOf(config.access, workersNetwork),
+      reception: receptionOf(config.access, workersNetwork, directoryOf(env, config.tenant)),
       refusals: new Refusals(),
       turnstile: new Turnstile(limitersOf(env)),
       door: new Door(new Bans(config.bans), new Flapping({ connects, seconds, banSeconds })),
+      admin: adminToken === undefined ? undefined : new AdminToken(adminToken, cryptography),
     };
   }
   return broker;
+}
+
+/** Each call has a stub of its own: one on which a call failed fails for ever. */
+function directoryOf({ DIRECTORIES }: Env, tenant: string): DirectorySource {
+  const directory = () => DIRECTORIES.getByName(directoryName(tenant));
+  return {
+    find: (name) => directory().find(name),
+    since: (version) => directory().since(version),
+    learn: (name, passwordVersion, user) => directory().learn(name, passwordVersion, user),
+  };
 }

@@ -48,7 +48,12 @@ export async function acceptWebSocket(request: Request, broker: Broker, ctx: Exe
 }
 
 /** What goes with a status. */
-const REFUSED = { 400: {}, 426: { Upgrade: "websocket" }, 429: { "Retry-After": "10" } } as const;
+const REFUSED = {
+  403: {},
+  400: {},
+  426: { Upgrade: "websocket" },
+  429: { "Retry-After": "10" },
+} as const;
 
 /** An upgrade that is refused, with a line of the log. */
 function refusal(request: Request, broker: Broker, status: keyof typeof REFUSED, detail: string): Response {

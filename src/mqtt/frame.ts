@@ -13,7 +13,7 @@ import { MqttError, Reason } from "./reason.ts";
 const CHUNK_BYTES = 256;
 
 export class FrameReader {
-  // The current packet: valid after next() returned true and until the next call of push or next.
+  // The current packet: valid after next() returned true and until the next call of next.
   bytes: Uint8Array = EMPTY;
   type = 0;
   flags = 0;

@@ -9,7 +9,7 @@ import type { Certificate } from "../../src/core/authentication/identity.ts";
 import { certificateOf } from "../../src/edge/certificate.ts";
 import { commonName } from "../../src/edge/distinguished-name.ts";
 import { Reason } from "../../src/mqtt/reason.ts";
-import { NO_ARRIVAL, NO_NETWORK } from "../support/reception.ts";
+import { NO_ARRIVAL, NO_DIRECTORY, NO_NETWORK } from "../support/reception.ts";
 
 const FINGERPRINT = "af363dc85bc942a892d3cee9796190fdb36d89cd588a4f1cb17c74a943439714";
 const COLONS = FINGERPRINT.toUpperCase().replaceAll(/..(?=.)/g, "$&:");
@@ -132,7 +132,8 @@ function answer(env: Record<string, string>, certificate: Partial<Certificate> |
     username,
     password: password === undefined ? undefined : new TextEncoder().encode(password),
   };
-  return receptionOf(readConfig(env).access, NO_NETWORK).answer({ type: "identify", credentials }, NOW) as Answer;
+  const reception = receptionOf(readConfig(env).access, NO_NETWORK, NO_DIRECTORY);
+  return reception.answer({ type: "identify", credentials }, NOW) as Answer;
 }
 
 const accepted = (user: string | undefined) =>

@@ -246,7 +246,10 @@ describe("SUBSCRIBE", () => {
   });
 
   test("links: more filters than 65,535 in one SUBSCRIBE are answered", () => {
-    const world = new World({ shards: 1, limits: { packetBytesMax: 2 ** 21, subscriptionsMax: 40_000 } });
+    const world = new World({
+      shards: 1,
+      limits: { packetBytesMax: 2 ** 21, subscriptionsMax: 40_000, subscriptionLevelsMax: 100_000 },
+    });
     const subscriber = world.connected("subscriber", {}, 4);
     subscriber.subscribe(Array.from({ length: 65_537 }, () => ({ topic: "t" })));
     world.advance(2_000);

@@ -8,6 +8,7 @@ import { Client } from "./client.ts";
 import {
   alarmOf,
   clean,
+  countRows,
   freshObjects,
   hibernate,
   inside,
@@ -24,32 +25,6 @@ import { connect, hello, Link } from "./link.ts";
 
 freshObjects();
 vi.setConfig({ testTimeout: 10_000 });
-
-/** Counts the rows that an object writes from now on, alarms included (one is a row written). */
-async function countRows(stub: DurableObjectStub): Promise<{ readonly written: number; readonly alarms: number }> {
-  const counted = { written: 0, alarms: 0 };
-  await inside(stub, ({ storage }) => {
-    const { sql } = storage;
-    const exec = sql.exec.bind(sql);
-    sql.exec = ((query: string, ...parameters: unknown[]) => {
-      const cursor = exec(query, ...parameters);
-      // A cursor is counted when it was read to its end, which every statement of an object is.
-      const toArray = cursor.toArray.bind(cursor);
-      cursor.toArray = () => {
-        const found = toArray();
-        counted.written += cursor.rowsWritten;
-        return found;
-      };
-      return cursor;
-    }) as typeof sql.exec;
-    const setAlarm = storage.setAlarm.bind(storage);
-    storage.setAlarm = (...parameters) => {
-      counted.alarms += 1;
-      return setAlarm(...parameters);
-    };
-  });
-  return counted;
-}
 
 /** Counts the events that objects are woken for. */
 function countEvents(): () => number {

@@ -63,6 +63,34 @@ export async function crash(stub: DurableObjectStub): Promise<void> {
   );
 }
 
+/** Counts the rows that an object writes from now on, alarms included (one is a row written). */
+export async function countRows(
+  stub: DurableObjectStub,
+): Promise<{ readonly written: number; readonly alarms: number }> {
+  const counted = { written: 0, alarms: 0 };
+  await inside(stub, ({ storage }) => {
+    const { sql } = storage;
+    const exec = sql.exec.bind(sql);
+    sql.exec = ((query: string, ...parameters: unknown[]) => {
+      const cursor = exec(query, ...parameters);
+      // A cursor is counted when it was read to its end, which every statement of an object is.
+      const toArray = cursor.toArray.bind(cursor);
+      cursor.toArray = () => {
+        const found = toArray();
+        counted.written += cursor.rowsWritten;
+        return found;
+      };
+      return cursor;
+    }) as typeof sql.exec;
+    const setAlarm = storage.setAlarm.bind(storage);
+    storage.setAlarm = (...parameters) => {
+      counted.alarms += 1;
+      return setAlarm(...parameters);
+    };
+  });
+  return counted;
+}
+
 export function rows(stub: DurableObjectStub, query: string): Promise<Record<string, SqlStorageValue>[]> {
   return inside(stub, (state) => state.storage.sql.exec(query).toArray());
 }

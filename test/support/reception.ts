@@ -1,5 +1,6 @@
 /** Who lets clients in as settings say, asked as a connection asks. */
 import { receptionOf } from "../../src/access/access-settings.ts";
+import type { DirectorySource } from "../../src/access/directory.ts";
 import type { Network } from "../../src/access/network.ts";
 import { Reception } from "../../src/access/reception.ts";
 import { PasswordAuthenticator } from "../../src/access/password-authenticator.ts";
@@ -22,6 +23,9 @@ export const NO_NETWORK: Network = {
   keep: () => {},
 };
 
+const away = () => Promise.reject(new Error("there is no directory"));
+export const NO_DIRECTORY: DirectorySource = { find: away, since: away, learn: away };
+
 /**
  * The user that the settings take a client for.
  *
@@ -31,11 +35,11 @@ export function identify(
   env: Readonly<Record<string, string>>,
   said: { readonly username: string | undefined; readonly password: Uint8Array | undefined },
 ): string | undefined {
-  const reception = receptionOf(readConfig(env).access, NO_NETWORK);
+  const reception = receptionOf(readConfig(env).access, NO_NETWORK, NO_DIRECTORY);
   const credentials = { arrival: NO_ARRIVAL, clientId: "client", ...said };
   const answer = reception.answer({ type: "identify", credentials }, 0) as Answer;
   if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
-  if (answer.type === "continue") throw new Error("nothing is to be continued");
+  if (answer.type !== "accepted") throw new Error("nothing is to be continued");
   return answer.identity.user;
 }
 

@@ -7,7 +7,7 @@
  */
 
 import type { Env } from "../../../src/env.ts";
-import production, { SessionObject, ShardObject } from "../../../src/index.ts";
+import production, { DirectoryObject, SessionObject, ShardObject } from "../../../src/index.ts";
 
 class CountedShard extends ShardObject {
   constructor(ctx: DurableObjectState, env: Env) {
@@ -15,7 +15,7 @@ class CountedShard extends ShardObject {
   }
 }
 
-export { SessionObject, CountedShard as ShardObject };
+export { DirectoryObject, SessionObject, CountedShard as ShardObject };
 
 const written = new Map<string, number>();
 

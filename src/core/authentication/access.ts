@@ -6,7 +6,13 @@ import type { Mechanism } from "./mechanism.ts";
 export interface Access {
   /** Undefined: there is none of this name. */
   mechanism(method: string): Mechanism | undefined;
+  /** Another one each time that rules have changed. */
   readonly policy: Policy;
+  /**
+   * Until when what is known of users and rules is to be gone by without asking, in milliseconds since 1970; Infinity where
+   * nothing of it changes.
+   */
+  readonly freshUntil: number;
   /**
    * Each user has client ids of its own, so that none leads to the session of another. A user has no colon in its name, and
    * nobody has no name.

@@ -45,6 +45,8 @@ export interface Identity {
   readonly rules: readonly Rule[];
   /** What its token says of it, as text: for filters of rules. */
   readonly claims: ReadonlyMap<string, string>;
+  /** The version of the directory of which this is known to be true; absent: the directory does not know the client. */
+  readonly asOf?: number;
 }
 
 export type Verdict =

@@ -18,7 +18,8 @@ import { identityOf } from "./asking.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import type { Exchange, Mechanism, Step } from "./mechanism.ts";
 import { saslprep } from "./saslprep.ts";
-import { describeUser, type Users } from "./users.ts";
+import { describeUser } from "./users.ts";
+import type { Verifier } from "./verifier.ts";
 
 /** Longer than any name and nonce of a client that means well. */
 const MESSAGE_BYTES_MAX = 2_048;
@@ -31,15 +32,21 @@ const CLIENT_FIRST =
 /** `c` is the header of before, `r` both nonces, `p` the proof. */
 const CLIENT_FINAL = /^(?<unproven>c=(?<c>[^,]+),r=(?<r>[^,]+)(?:,[A-Za-z]=[^,]+)*),p=(?<p>[^,]+)$/u;
 
+/** Who knows the users. */
+export interface Verifiers {
+  /** A user's verifier, or one made up. Nothing that a peer sees may depend on `known` before its proof is wrong. */
+  find(name: string): { readonly verifier: Verifier; readonly known: boolean };
+}
+
 export class ScramSha256 implements Mechanism {
   readonly method = "SCRAM-SHA-256";
-  readonly #users: Users;
+  readonly #users: Verifiers;
   readonly #cryptography: Cryptography;
   readonly #nonce: () => string;
 
   /** @param nonce the broker's part of the nonce: printable ASCII without a comma, never the same twice */
   constructor(
-    users: Users,
+    users: Verifiers,
     cryptography: Cryptography,
     nonce = () => encodeBase64(cryptography.randomBytes(NONCE_BYTES)),
   ) {
@@ -96,6 +103,16 @@ export class ScramSha256 implements Mechanism {
     }
     const signature = hmacSha256(verifier.serverKey, signed);
     return { type: "accepted", identity: identityOf(user), data: encodeUtf8(`v=${encodeBase64(signature)}`) };
+  }
+}
+
+/** Who a client-first message says that its client is; undefined for anything else. */
+export function claimedUser(data: Uint8Array | undefined): string | undefined {
+  try {
+    const n = CLIENT_FIRST.exec(text(data))?.groups?.["n"];
+    return n === undefined ? undefined : name(n);
+  } catch {
+    return undefined;
   }
 }
 

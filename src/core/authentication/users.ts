@@ -7,10 +7,10 @@
  * respect like that one: what is found out of it is then as likely of a name that somebody has.
  */
 
-import { encodeUtf8 } from "../../mqtt/utf8.ts";
 import type { Cryptography } from "../ports.ts";
-import { isOutdated, ITERATIONS, matches, type PasswordHash } from "./password-hash.ts";
-import { type Verifier, verifies } from "./verifier.ts";
+import { accepts, type Candidate, inventVerifier, lotOf } from "./candidate.ts";
+import { ITERATIONS, type PasswordHash } from "./password-hash.ts";
+import type { Verifier } from "./verifier.ts";
 
 /** What is kept of a user's password: one of the two, or both, of the same password. */
 export type User =
@@ -28,7 +28,7 @@ export interface Acceptance {
 export const SALT_BYTES_MAX = 32;
 
 /** What a verifier is like where no user has one: as `npm run user` makes them. */
-const LIKE_ANY: Pick<Verifier, "salt" | "iterations"> = { salt: new Uint8Array(16), iterations: ITERATIONS };
+export const LIKE_ANY: Pick<Verifier, "salt" | "iterations"> = { salt: new Uint8Array(16), iterations: ITERATIONS };
 
 export class Users {
   readonly #users: ReadonlyMap<string, User>;
@@ -68,41 +68,27 @@ export class Users {
    * before its proof is wrong.
    */
   find(name: string): { readonly verifier: Verifier; readonly known: boolean } {
-    const { user, known } = this.#look(name);
+    const { user, known } = this.candidate(name);
     const invented = this.#invent(name, user);
     return known && user.verifier ? { verifier: user.verifier, known } : { verifier: invented, known: false };
   }
 
-  /**
-   * Whether the user exists and has this password; undefined if not. Takes a user's work either way.
-   *
-   * Who has both a verifier and a hash is checked by the verifier: so the same passwords are right in CONNECT and in SCRAM,
-   * it costs a third for as many iterations, and as both are of one password the other would prove no more.
-   */
+  /** Whether the user exists and has this password; undefined if not. Takes a user's work either way. */
   accepts(name: string, password: Uint8Array): Acceptance | undefined {
-    const { user, known } = this.#look(name);
-    const right = user.verifier
-      ? verifies(user.verifier, password, this.#cryptography)
-      : matches(user.hash, password, this.#cryptography);
-    if (!right || !known) return undefined;
-    return { user: name, outdated: user.hash !== undefined && isOutdated(user.hash, this.#iterations) };
+    return accepts(this.candidate(name), password, this.#cryptography, this.#iterations);
   }
 
   /** A user, or for a name that nobody has the one that it is like. */
-  #look(name: string): { readonly user: User; readonly known: boolean } {
+  candidate(name: string): Candidate {
     const like = this.#draw(name, 0, this.#all)!;
     const user = this.#users.get(name);
-    return { user: user ?? like, known: user !== undefined };
+    return { name, user: user ?? like, known: user !== undefined };
   }
 
   /** A verifier like the user's, or if that one has none, like one of those that there are. */
   #invent(name: string, { verifier }: User): Verifier {
-    const { sha256, hmacSha256 } = this.#cryptography;
     const another = this.#draw(name, 4, this.#verifiers);
-    const { salt, iterations } = verifier ?? another ?? LIKE_ANY;
-    const bytes = hmacSha256(this.#made(), encodeUtf8(name));
-    const key = sha256(bytes);
-    return { salt: bytes.subarray(0, salt.length), iterations, storedKey: key, serverKey: key };
+    return inventVerifier(name, this.#made(), verifier ?? another ?? LIKE_ANY, this.#cryptography);
   }
 
   /**
@@ -110,7 +96,7 @@ export class Users {
    * verifier gets the one it gets says nothing of its hash. No name has a zero, so no salt shows anything of this.
    */
   #draw<T>(name: string, at: number, among: readonly T[]): T | undefined {
-    const bytes = this.#cryptography.hmacSha256(this.#made(), encodeUtf8(`\0${name}`));
+    const bytes = lotOf(name, this.#made(), this.#cryptography);
     const number = bytes.subarray(at, at + 4).reduce((all, byte) => all * 256 + byte, 0);
     return among[number % among.length];
   }

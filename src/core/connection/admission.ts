@@ -8,6 +8,7 @@ import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { type Access, sessionOf } from "../authentication/access.ts";
 import type { Answer, Question } from "../authentication/asking.ts";
 import type { Arrival, Identity } from "../authentication/identity.ts";
+import type { Policy } from "../authorization/policy.ts";
 import type { Permissions } from "../authorization/permissions.ts";
 import type { Door } from "../bans/door.ts";
 import { Authenticating } from "./authenticating.ts";
@@ -21,6 +22,8 @@ export class Admission {
   /** Only if CONNECT named a method. */
   #authenticating: Authenticating | undefined;
   #identity: Identity | undefined;
+  /** What the permissions were made by. */
+  #policy: Policy | undefined;
   #permissions: Permissions | undefined;
   #asked = false;
 
@@ -99,7 +102,7 @@ export class Admission {
    *
    * @throws MqttError when it is not
    */
-  answered(answer: Answer, now: number): Auth | undefined {
+  answered(answer: Exclude<Answer, { readonly type: "current" }>, now: number): Auth | undefined {
     this.#asked = false;
     if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
     if (answer.type === "accepted") this.#admit(answer.identity, now);
@@ -117,11 +120,24 @@ export class Admission {
     }
     this.#door?.check({ clientId: this.#clientId, user }, now);
     if (!known) this.#door?.enter(`${tenant ?? ""}/${sessionOf(user, this.#clientId, this.#access)}`, now);
-    const permissions = this.#access.policy.of({ user, clientId: this.#clientId, claims, rules });
+    const { policy } = this.#access;
+    const permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
     const { will } = this.#connect!;
     if (!known && will && !permissions.mayWill(will.topic, will.retain)) throw refused("the will may not be published");
     this.#identity = identity;
+    this.#policy = policy;
     this.#permissions = permissions;
+  }
+
+  /** The client is still who it was, as far as is known by now. Returns true when it may something else than before. */
+  confirmed(identity: Identity): boolean {
+    this.#identity = identity;
+    const { policy } = this.#access;
+    if (policy === this.#policy) return false;
+    const { user, claims, rules } = identity;
+    this.#policy = policy;
+    this.#permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
+    return true;
   }
 }
 

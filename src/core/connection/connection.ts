@@ -57,6 +57,7 @@ import { Publishing } from "./publishing.ts";
 import { introduction, SessionLink } from "./session-link.ts";
 import type { ShardLink } from "./shard-link.ts";
 import { ShardLinks } from "./shard-links.ts";
+import { Standing } from "./standing.ts";
 import { Subscribing } from "./subscribing.ts";
 
 /** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
@@ -102,6 +103,10 @@ export class Connection {
   // Set by CONNECT.
   #connect: Connect | undefined;
   readonly #admission: Admission;
+  /** Whether that still holds; asked when something passes. */
+  readonly #standing = new Standing();
+  /** A packet that was read waits for that. */
+  #held = false;
   /** What an exchange ended with; CONNACK says it. */
   #authenticated: Auth | undefined;
   /** How long the session outlives this connection; DISCONNECT may change it. */
@@ -176,7 +181,7 @@ export class Connection {
         return earliest(
           this.#session.life,
           this.#shards,
-          this.#keepalive,
+          this.#patience,
           this.#publishing,
           this.#subscribing,
           this.#validity,
@@ -195,7 +200,8 @@ export class Connection {
       this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
       if (this.#isWaiting && this.#reader.heldBytes > 2 * this.limits.packetBytesMax) {
-        this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
+        if (this.#standing.isWaiting) this.#lapse(now);
+        else this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
       }
       this.#consume(now);
     }
@@ -217,7 +223,10 @@ export class Connection {
   /** A question of the connection is answered, by whoever knows. */
   answered(answer: Answer, now: number): readonly Effect[] {
     if (this.#phase === "authenticating" || this.#phase === "open") {
-      this.#guard(now, () => this.#onAnswer(answer, now));
+      this.#guard(now, () => {
+        if (answer.type === "current") this.#onCurrent(answer, now);
+        else this.#onAnswer(answer, now);
+      });
       this.#consume(now);
     }
     return this.#settle(now);
@@ -233,6 +242,13 @@ export class Connection {
 
   linkFrame(name: LinkName, frame: Uint8Array, now: number): readonly Effect[] {
     this.#budget.piece(frame.length);
+    if (name !== "session" && this.#holds(now)) this.#standing.hold(name, frame);
+    else this.#take(name, frame, now);
+    this.#consume(now);
+    return this.#settle(now);
+  }
+
+  #take(name: LinkName, frame: Uint8Array, now: number): void {
     try {
       const reader = new ByteReader(frame);
       while (!reader.done && this.#phase !== "done") {
@@ -248,8 +264,6 @@ export class Connection {
         this.#caught(error, now);
       }
     }
-    this.#consume(now);
-    return this.#settle(now);
   }
 
   linkClosed(name: LinkName, now: number): readonly Effect[] {
@@ -270,9 +284,15 @@ export class Connection {
       if (this.#keepalive?.expired(now)) this.#drop("keep alive timeout", now);
       else if (now >= this.#connectBy) this.#fail(Reason.NotAuthorized, "not authenticated in time", now);
     }
+    if (this.#phase === "open" && now >= (this.#standing.deadline ?? Infinity)) {
+      this.#lapse(now);
+      this.#consume(now);
+    }
     if (this.#phase === "open") {
       const { expiresAt = Infinity } = this.#admission.identity!;
-      if (this.#keepalive!.expired(now)) this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
+      // A client that is not listened to is not silent.
+      if (!this.#standing.isWaiting && this.#keepalive!.expired(now))
+        this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
       else if (now >= expiresAt) this.#fail(Reason.MaximumConnectTime, "what it proved who it is by has expired", now);
       else {
         this.#guard(now, () => {
@@ -347,6 +367,7 @@ export class Connection {
 
   #consume(now: number): void {
     this.#guard(now, () => {
+      if (this.#held && this.#takesPackets) this.#onPacket(now);
       while (this.#takesPackets && this.#reader.next()) {
         if (this.#phase === "connecting") this.#onConnect(now);
         else if (this.#phase === "open") this.#onPacket(now);
@@ -360,7 +381,8 @@ export class Connection {
   }
 
   get #takesPackets(): boolean {
-    if (this.#phase === "open" || this.#phase === "connecting") return true;
+    if (this.#phase === "open") return !this.#standing.isWaiting;
+    if (this.#phase === "connecting") return true;
     // They wait for CONNACK, but not of a client that may send none.
     if (this.#phase === "joining") return this.#admission.isExchange;
     return this.#phase === "authenticating" && !this.#admission.asked;
@@ -368,7 +390,7 @@ export class Connection {
 
   /** What the client sends is kept for later. */
   get #isWaiting(): boolean {
-    return this.#phase === "joining" || this.#phase === "authenticating";
+    return this.#phase === "joining" || this.#phase === "authenticating" || this.#standing.isWaiting;
   }
 
   #onPacket(now: number): void {
@@ -376,6 +398,8 @@ export class Connection {
     const version = this.#connect!.version;
     checkFixedHeader(reader.type, reader.flags, version);
     this.#keepalive!.packet(now);
+    this.#held = this.#standing.isStale(now) && isJudged(reader.type) && this.#holds(now);
+    if (this.#held) return;
     this.#budget.packet();
     switch (reader.type) {
       case PacketType.PUBLISH:
@@ -488,15 +512,16 @@ export class Connection {
   }
 
   /** It is known who the client is, or the broker's part of an exchange goes to it. */
-  #onAnswer(answer: Answer, now: number): void {
+  #onAnswer(answer: Exclude<Answer, { readonly type: "current" }>, now: number): void {
     const auth = this.#admission.answered(answer, now);
     if (this.#phase === "open") {
       this.#reply(encodeAuth(auth!));
-      if (auth!.reason === Reason.Success) this.#subscribing!.withdraw(now);
+      if (answer.type === "accepted") this.#renewed(now);
     } else if (auth?.reason === Reason.ContinueAuthentication) {
       this.#reply(encodeAuth(auth));
     } else {
       this.#authenticated = auth;
+      this.#standing.known(this.#config.access.freshUntil, now);
       this.#join(now);
     }
   }
@@ -513,6 +538,63 @@ export class Connection {
       connection: connectionId,
     };
     this.#session.open(introduction(connect, names, this.#expirySeconds, now), now);
+  }
+
+  // Whether what is known of the client still holds.
+
+  /** What is about to pass has to wait: it is asked, or was, whether it may. */
+  #holds(now: number): boolean {
+    if (this.#phase !== "open") return false;
+    if (this.#standing.isWaiting) return true;
+    if (!this.#standing.isStale(now)) return false;
+    this.effects.push({ type: "ask", question: this.#standing.ask(this.#admission.identity!, now) });
+    return true;
+  }
+
+  #onCurrent({ doubt, identity }: Extract<Answer, { readonly type: "current" }>, now: number): void {
+    if (!this.#standing.answered(doubt) || this.#phase !== "open") return;
+    if (!identity) throw new MqttError(Reason.NotAuthorized, "the user is gone, or has another password");
+    if (this.#admission.confirmed(identity)) this.#withdraw(now);
+    this.#goOn(now);
+  }
+
+  /** The client has proven once more who it is, and may perhaps something else. */
+  #renewed(now: number): void {
+    this.#standing.renewed();
+    this.#withdraw(now);
+    this.#goOn(now);
+  }
+
+  /** What is under way from a shard may be what the client may not have any more: the shard begins again without it. */
+  #withdraw(now: number): void {
+    for (const shard of this.#subscribing!.withdraw(now)) {
+      if (!this.#shards!.get(shard)!.life.usable) continue;
+      this.effects.push({ type: "closeLink", link: shard });
+      this.#linkBroken(shard, now);
+    }
+  }
+
+  /** What waited goes on, by what is known now. */
+  #goOn(now: number): void {
+    this.#standing.known(this.#config.access.freshUntil, now);
+    this.#letGo(now);
+  }
+
+  /** What waited goes on, by what was known before. */
+  #lapse(now: number): void {
+    this.#standing.lapse(now);
+    this.#letGo(now);
+  }
+
+  #letGo(now: number): void {
+    for (let held = this.#standing.release(); held; held = this.#standing.release()) {
+      this.#take(held.shard, held.frame, now);
+    }
+  }
+
+  /** When the client has been silent for too long, or has not been listened to for long enough. */
+  get #patience(): { readonly deadline: number | undefined } | undefined {
+    return this.#standing.isWaiting ? this.#standing : this.#keepalive;
   }
 
   #onDisconnect(now: number): void {
@@ -647,6 +729,7 @@ export class Connection {
   #linkBroken(name: LinkName, now: number): void {
     if (this.#phase === "done") return;
     if (name !== "session") {
+      this.#standing.drop(name);
       if (!this.#shards!.broken(name, now)) this.#fail(Reason.ServerBusy, `shard ${name} is away`, now);
     } else if (!this.#session.broken(now)) {
       const reason = this.#phase === "joining" ? Reason.ServerUnavailable : Reason.ServerBusy;
@@ -740,7 +823,10 @@ export class Connection {
   #settle(now: number): readonly Effect[] {
     if (this.#phase === "open" && this.#budget.spent) this.#retire(now);
     if (this.#publishing?.hasLost) this.#tellLost(this.#publishing, now);
-    if (this.#phase === "leaving") this.#leaving!.proceed(now);
+    if (this.#phase === "leaving") {
+      this.#letGo(now);
+      this.#leaving!.proceed(now);
+    }
     this.#shards?.flush(now);
     const bytes = this.output.take();
     if (bytes) this.effects.push({ type: "send", bytes });
@@ -779,6 +865,11 @@ export class Connection {
   get #clientPacketBytesMax(): number {
     return this.#connect?.maximumPacketSize ?? Infinity;
   }
+}
+
+/** A packet that depends on what the client may; and acknowledgements, which are a part of what was passed. */
+function isJudged(type: number): boolean {
+  return type !== PacketType.PINGREQ && type !== PacketType.DISCONNECT && type !== PacketType.AUTH;
 }
 
 /** How a link's first record says which versions the connection reads. */

@@ -21,7 +21,7 @@ export type Effect =
   /** Send the text ping that the platform answers without waking the object; report `linkPong`. */
   | { readonly type: "pingLink"; readonly link: LinkName }
   | { readonly type: "closeLink"; readonly link: LinkName }
-  /** Find out what the connection asks; report `answered`. It asks one thing at a time. */
+  /** Find out what the connection asks; report `answered`. */
   | { readonly type: "ask"; readonly question: Question }
   /** The client was not allowed to do something with a topic or a filter, or not so often. */
   | { readonly type: "denied"; readonly action: Action; readonly filter: string; readonly reason: Reason }

@@ -110,13 +110,25 @@ export class Subscribing {
     this.#send({ type: "unsubscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
   }
 
-  /** What the client may changed: it loses the subscriptions that it may not have any more. */
-  withdraw(now: number): void {
+  /**
+   * What the client may changed: it loses the subscriptions that it may not have any more. Returns the shards that they are
+   * on; what is under way from them may be of these.
+   */
+  withdraw(now: number): ReadonlySet<number> {
     const filters = [...this.#filters.keys()].filter((filter) => !this.#host.permissions.maySubscribe(filter));
-    if (filters.length === 0) return;
+    if (filters.length === 0) return new Set();
     for (const filter of filters) this.#host.denied("subscribe", filter);
     const entries = filters.map((filter) => this.#leaving(filter));
+    const shards = new Set<number>();
+    for (const { filter, waiting } of entries) {
+      for (const shard of waiting) {
+        shards.add(shard);
+        // A hello must not bring it back.
+        this.#host.link(shard, now).unsubscribed(filter);
+      }
+    }
     this.#send({ type: "unsubscribe", packetId: undefined, entries, deadline: now + CONFIRM_MS }, now);
+    return shards;
   }
 
   /** A shard applied the filters of a request, in their order. */

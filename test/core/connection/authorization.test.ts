@@ -48,7 +48,7 @@ describe("a PUBLISH that is not allowed", () => {
     [0, undefined],
     [1, "puback"],
     [2, "pubrec"],
-  ] as const)("[MQTT-3.3.5-2] at QoS %i goes nowhere, and MQTT 5 is told with 0x87", (qos, answer) => {
+  ] as const)("[MQTT §3.3.5] at QoS %i goes nowhere, and MQTT 5 is told with 0x87", (qos, answer) => {
     const world = guarded([ALL, allow("a", "publish")]);
     const all = listener(world);
     const client = world.connected("client", { username: "u" });

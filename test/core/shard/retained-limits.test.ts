@@ -99,6 +99,7 @@ describe("RETAINED_MAX", () => {
         expect(client.all("puback")[1]!.reasonCode).toBe(0x97);
         expect(client.all("pubrec")[0]!.reasonCode).toBe(0x97);
       }
+      world.advance(11_000);
       expect(client.closed).toBe(version === 5 ? undefined : 1008);
     }
   });

@@ -851,15 +851,11 @@ export const SHARD_UNSEEN = [
     RARE,
     retained("message.payload.length === 0 ? undefined :", "message.payload.length < 0 ? undefined :"),
   ),
-  unseen(
-    "a retained message of QoS 0 is never stored",
-    RARE,
-    retained("      this.#unsaved.set(message.topic, value);\n", ""),
-  ),
+  unseen("a retained message of QoS 0 is never stored", RARE, retained("      this.#unsaved.set(topic, value);\n", "")),
   unseen(
     "a retained message of QoS 0 is stored after a later one",
     RARE,
-    retained("    this.#unsaved.delete(message.topic);\n", ""),
+    retained("      this.#unsaved.delete(topic);\n", ""),
   ),
   unseen(
     "the scan of a filter without wildcards begins behind its message",

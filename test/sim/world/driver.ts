@@ -2,7 +2,7 @@
 
 import { Connection } from "../../../src/core/connection/connection.ts";
 import type { Effect, LinkName } from "../../../src/core/connection/effects.ts";
-import type { Question } from "../../../src/core/authentication/asking.ts";
+import type { Answer, Question } from "../../../src/core/authentication/asking.ts";
 import type { Reason } from "../../../src/mqtt/reason.ts";
 import type { Client } from "./client.ts";
 import type { Link } from "./link.ts";
@@ -133,7 +133,11 @@ export class Driver implements Party {
     const world = this.#world;
     const answer = world.reception.answer(question, world.now);
     if (answer instanceof Promise) throw new Error("in a simulated world questions are answered without promises");
-    if (!this.done) this.#perform(this.connection.answered(answer, world.now));
+    this.answered(answer);
+  }
+
+  answered(answer: Answer): void {
+    if (!this.done) this.#perform(this.connection.answered(answer, this.#world.now));
   }
 
   #do(effect: Exclude<Effect, { type: "ask" }>): void {

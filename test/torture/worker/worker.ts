@@ -40,6 +40,7 @@ class BreakableSession extends SessionObject {
   }
 }
 
+export { DirectoryObject } from "../../../src/objects/directory-object.ts";
 export { BreakableSession as SessionObject, BreakableShard as ShardObject };
 
 /** Closes some of an object's links from inside, and leaves the object alone. */

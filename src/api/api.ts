@@ -1,0 +1,51 @@
+/**
+ * The admin API: users and rules over HTTP (`docs/admin-api.md`).
+ *
+ * It is there only where an admin token is. A request is an admin's by its `Authorization` header alone, which no page can
+ * make a browser send, and no cookie, parameter or address says anything instead; a page of another origin is refused all
+ * the same, and told nothing that would let it read an answer.
+ */
+
+import { Hono } from "hono";
+import type { Broker } from "../edge/broker.ts";
+import { acl } from "./acl.ts";
+import { audit } from "./audit.ts";
+import { Refusal } from "./refusal.ts";
+import { users } from "./users.ts";
+
+/** To be mounted at `/api`. */
+export const api = new Hono<{ Bindings: Broker }>();
+
+api.use(async (c, next) => {
+  const { admin } = c.env;
+  if (!admin) return c.notFound();
+  c.header("Cache-Control", "no-store");
+  c.header("X-Content-Type-Options", "nosniff");
+  const origin = c.req.header("origin");
+  if (origin !== undefined && origin !== new URL(c.req.url).origin) {
+    return c.json({ error: { message: "a page of another origin may not ask" } }, 403);
+  }
+  if (!admin.isIn(c.req.header("authorization"))) {
+    console.warn(JSON.stringify({ event: "not an admin", address: c.req.header("cf-connecting-ip") }));
+    c.header("WWW-Authenticate", 'Bearer realm="dormouse"');
+    return c.json({ error: { message: "Authorization has to be Bearer and the admin token" } }, 401);
+  }
+  return await next();
+});
+
+const v1 = new Hono<{ Bindings: Broker }>();
+users(v1);
+acl(v1);
+audit(v1);
+api.route("/v1", v1);
+
+api.all("*", (c) => c.json({ error: { message: "there is nothing here" } }, 404));
+
+api.onError((error, c) => {
+  if (error instanceof Refusal) {
+    const { status, message, field } = error;
+    return c.json({ error: { message, ...(field !== undefined && { field }) } }, status);
+  }
+  console.error("an admin's request failed", error);
+  return c.json({ error: { message: "the directory cannot be reached" } }, 503);
+});
