@@ -26,6 +26,10 @@ export interface Limits {
   readonly filtersPerSubscribeMax: number;
   /** How long a socket may stay open without a complete CONNECT. */
   readonly connectSecondsMax: number;
+  /** Clients of an isolate that have not said or proved who they are; of more the oldest is turned away. */
+  readonly halfOpenMax: number;
+  /** Bytes that are held for all of them. */
+  readonly halfOpenBytesMax: number;
   /** CPU seconds after which a connection makes its client connect again, half of `limits.cpu_ms`; 0: never. */
   readonly connectionCpuSecondsMax: number;
   /** PUBLISH packets that a connection may send in a second; 0: as many as it likes. */
@@ -79,6 +83,8 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   flappingSeconds: 60,
   flappingBanSeconds: 300,
   connectSecondsMax: 10,
+  halfOpenMax: 10_000,
+  halfOpenBytesMax: 32 * 1024 * 1024,
   connectionCpuSecondsMax: 150,
   publishRateMax: 0,
   publishBytesRateMax: 0,

@@ -10,6 +10,7 @@ import { Bans } from "../core/bans/bans.ts";
 import { Door } from "../core/bans/door.ts";
 import { Flapping } from "../core/bans/flapping.ts";
 import { Refusals } from "../core/refusals.ts";
+import { Strangers } from "../core/strangers.ts";
 import type { Env } from "../env.ts";
 import { type Limiter, LIMITERS, type Limiters, Turnstile } from "./turnstile.ts";
 import { directoryName } from "../names.ts";
@@ -24,6 +25,7 @@ export interface Broker {
   readonly turnstile: Turnstile;
   /** Undefined: there is no admin, and no API for one. */
   readonly admin: AdminToken | undefined;
+  readonly strangers: Strangers;
 }
 
 function limitersOf(env: Env): Limiters {
@@ -51,6 +53,7 @@ export function brokerOf(env: Env): Broker {
       config,
       reception: receptionOf(config.access, workersNetwork, directoryOf(env, config.tenant)),
       refusals: new Refusals(),
+      strangers: new Strangers(config.limits),
       turnstile: new Turnstile(limitersOf(env)),
       door: new Door(new Bans(config.bans), new Flapping({ connects, seconds, banSeconds })),
       admin: adminToken === undefined ? undefined : new AdminToken(adminToken, cryptography),

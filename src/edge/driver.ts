@@ -7,6 +7,7 @@ import type { Question } from "../core/authentication/asking.ts";
 import type { Arrival } from "../core/authentication/identity.ts";
 import { Connection } from "../core/connection/connection.ts";
 import type { Effect, LinkName } from "../core/connection/effects.ts";
+import type { Stranger } from "../core/strangers.ts";
 import { Output } from "../core/connection/output.ts";
 import { LINK_VERSIONS } from "../link/records.ts";
 import { PING } from "../link/ping.ts";
@@ -28,7 +29,7 @@ const BUSY_MS = 5;
 /** The longest time that a timer can take. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-export class Driver {
+export class Driver implements Stranger {
   /** Resolves when the client is gone and everything that it left is settled. */
   readonly done: Promise<void>;
   readonly #broker: Broker;
@@ -44,6 +45,8 @@ export class Driver {
   /** Answers to the client that wait for those to what has arrived with it. */
   readonly #answers = new Output();
   #timer: { readonly at: number; readonly id: ReturnType<typeof setTimeout> } | undefined;
+  /** Counted as one of those that nobody knows yet. */
+  #isStranger = true;
   #finish!: () => void;
   #relieved: (() => void) | undefined;
 
@@ -68,6 +71,7 @@ export class Driver {
     const who = () => ({ client: this.#connection.clientId, user: this.#connection.user, address: arrival.address });
     this.#journal = new Journal(broker.refusals, who, console.log);
     this.#arm();
+    broker.strangers.comes(this);
   }
 
   bytes(chunk: Uint8Array): void {
@@ -82,6 +86,10 @@ export class Driver {
     this.#perform(this.#connection.clientClosed(Date.now()));
   }
 
+  turnAway(): void {
+    this.#perform(this.#connection.turnAway(Date.now()));
+  }
+
   /** Resolves at once, or when the shards have caught up with what the client sent. */
   async room(): Promise<void> {
     if (!this.#connection.congested) return;
@@ -92,10 +100,18 @@ export class Driver {
   #perform(effects: readonly Effect[], answering = false): void {
     for (const effect of effects) this.#do(effect, answering);
     this.#arm();
+    if (this.#isStranger) this.#tellStrangers();
     if (this.#relieved && !this.#connection.congested) {
       this.#relieved();
       this.#relieved = undefined;
     }
+  }
+
+  #tellStrangers(): void {
+    const { strangers } = this.#broker;
+    this.#isStranger = this.#connection.isStranger;
+    if (this.#isStranger) strangers.holds(this, this.#connection.heldBytes);
+    else strangers.leaves(this);
   }
 
   #do(effect: Effect, answering: boolean): void {

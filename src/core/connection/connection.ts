@@ -120,7 +120,7 @@ export class Connection {
   #publishing: Publishing | undefined;
   #subscribing: Subscribing | undefined;
   #shards: ShardLinks | undefined;
-  readonly #topics = new TopicCache();
+  #topics: TopicCache | undefined;
   /** When it may be told again what was dropped. */
   #tellAt = -Infinity;
 
@@ -159,6 +159,16 @@ export class Connection {
   /** What the session is called once the client is known; the session object is found by it. */
   get session(): string {
     return sessionOf(this.user, this.clientId, this.#config.access);
+  }
+
+  /** Nobody knows yet who the client is. */
+  get isStranger(): boolean {
+    return this.#phase === "connecting" || this.#phase === "authenticating";
+  }
+
+  /** Bytes of the client that are no whole packet, or that wait. */
+  get heldBytes(): number {
+    return this.#reader.heldBytes;
   }
 
   /** True while some shard takes less than this client sends: a transport that can should read no further. */
@@ -217,6 +227,12 @@ export class Connection {
   /** The client's socket is closed, by whomever. */
   clientClosed(now: number): readonly Effect[] {
     this.#leave(true, now);
+    return this.#settle(now);
+  }
+
+  /** There are too many clients that nobody knows yet, and this one is the oldest of them. */
+  turnAway(now: number): readonly Effect[] {
+    if (this.isStranger) this.#fail(Reason.ServerBusy, "too many clients that are not known yet", now);
     return this.#settle(now);
   }
 
@@ -403,7 +419,7 @@ export class Connection {
     this.#budget.packet();
     switch (reader.type) {
       case PacketType.PUBLISH:
-        this.#publishing!.publish(readPublish(reader, version, this.limits, this.#topics), now);
+        this.#publishing!.publish(readPublish(reader, version, this.limits, this.#topics!), now);
         return;
       case PacketType.PUBACK:
         this.#shards!.acknowledged(readAck(reader, version).packetId, 1);
@@ -654,6 +670,7 @@ export class Connection {
     // A client before MQTT 5 cannot be told another keep alive than its own.
     const keepAliveSecondsMax = connect.version === 5 ? settings.keepAliveSecondsMax : 0;
     this.#keepalive = new Keepalive(effectiveKeepAlive(connect.keepAliveSeconds, keepAliveSecondsMax), now);
+    this.#topics = new TopicCache();
     this.#publishing = new Publishing(this, connect.version, now);
     this.#subscribing = new Subscribing(this);
     const { sessionPresent } = welcome;
