@@ -48,6 +48,8 @@ export interface Limits {
   readonly unansweredBytesMax: number;
   /** Bytes that a shard may have under way to one connection; QoS 0 beyond it is dropped and counted. */
   readonly deliveryBacklogBytesMax: number;
+  /** Bytes of QoS 0 that a shard delivers to one connection in a second; what is more is dropped and counted. 0: all. */
+  readonly qos0BytesRateMax: number;
   /** Longest time that a session outlives its connection; what a client before MQTT 5 gets that wants its session kept. */
   readonly sessionExpirySecondsMax: number;
   /** Messages that wait in one shard for one session; of more the newest are delivered when it comes back. */
@@ -94,6 +96,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   linkBacklogBytesMax: 4 * 1024 * 1024,
   unansweredBytesMax: 16 * 1024 * 1024,
   deliveryBacklogBytesMax: 1024 * 1024,
+  qos0BytesRateMax: 0,
   sessionExpirySecondsMax: 90 * 24 * 3600,
   queueMessagesMax: 100_000,
   queueBytesMax: 256 * 1024 * 1024,

@@ -19,7 +19,7 @@ import type { Limits, Settings } from "../limits.ts";
 import { type Placement, shardOfTopic } from "../shard/placement.ts";
 import { Aliases } from "./aliases.ts";
 import type { Output } from "./output.ts";
-import { Rate } from "./rate.ts";
+import { Rate } from "../rate.ts";
 import type { ShardLink } from "./shard-link.ts";
 
 export interface PublishingHost {

@@ -71,7 +71,7 @@ export class Dispatch {
       const terms = own ? ownTerms : everyones;
       if (!terms) continue;
       const qos = deliveredQos(message, terms);
-      if (qos > 0 ? !this.#isCurrent(attendance, offset!, now) : !this.#takesQos0(attendance)) continue;
+      if (qos > 0 ? !this.#isCurrent(attendance, offset!, now) : !this.#takesQos0(attendance, now)) continue;
       const form = own ? Form.Plain : formFor(attendance, slot);
       const packet = own
         ? encodeDelivery(outbox.arena, message, terms, attendance.mqttVersion, false, now)
@@ -130,8 +130,12 @@ export class Dispatch {
     return false;
   }
 
-  #takesQos0({ outlet }: Attendance): boolean {
+  #takesQos0({ outlet }: Attendance, now: number): boolean {
     if (!outlet) return false;
+    if (outlet.qos0Rate?.allows(now) === false) {
+      this.#host.dropped();
+      return false;
+    }
     if (outlet.backlogBytes < this.#backlogBytesMax) return true;
     this.#host.dropped();
     return false;

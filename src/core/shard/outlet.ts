@@ -7,6 +7,7 @@
  */
 
 import { Arena } from "./arena.ts";
+import type { Rate } from "../rate.ts";
 import { ByteWriter } from "../../link/bytes.ts";
 import type { InflightRecord } from "../../link/records.ts";
 import { deliverHeaderBytes, Kind, writeDeliverHeader } from "../../link/records.ts";
@@ -46,8 +47,12 @@ export class Outlet {
   /** Bytes that were under way when the connection was asked, while it has not answered. */
   #askedBytes: number | undefined;
 
-  constructor(link: number) {
+  /** Of QoS 0 deliveries; undefined: as fast as it takes them. */
+  readonly qos0Rate: Rate | undefined;
+
+  constructor(link: number, qos0Rate?: Rate) {
     this.link = link;
+    this.qos0Rate = qos0Rate;
   }
 
   /** Bytes under way that the connection has not spoken for, with this turn's. */
@@ -88,9 +93,10 @@ export class Outbox {
     return outlet.records;
   }
 
-  /** Sends a packet that others may be sent too: pass the same array for the same packet. */
+  /** Sends a packet of QoS 0, which others may be sent too: pass the same array for the same packet. */
   share(outlet: Outlet, packet: Uint8Array): void {
     this.#touch(outlet);
+    outlet.qos0Rate?.take(packet.length);
     const from = outlet.path ?? this.#root;
     if (from.last?.packet === packet) {
       outlet.path = from.last;

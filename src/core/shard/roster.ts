@@ -25,6 +25,7 @@ import { Attendance, compareFences, type Subscription } from "./attendance.ts";
 import type { Fanout, FanoutTree } from "./fanout.ts";
 import { type Grace, GRACE_MS } from "./grace.ts";
 import type { Log } from "./log.ts";
+import { Rate } from "../rate.ts";
 import { Outlet } from "./outlet.ts";
 import type { Pace } from "./pace.ts";
 import { type Place, type Places, readPlace } from "./place.ts";
@@ -45,6 +46,9 @@ interface Parts {
   readonly grace: Grace;
   readonly pace: Pace;
 }
+
+/** As much of QoS 0 as may come at once, in seconds of what may come for ever. */
+const QOS0_BURST_SECONDS = 2;
 
 export interface RosterConfig {
   /** This shard's number. */
@@ -180,7 +184,8 @@ export class Roster {
     if (previous?.kept && !earlier) this.#parts.store.deleteSession(previous.session);
     received.attached(hello);
     const attendance = new Attendance(hello, this.#config.shard);
-    attendance.outlet = new Outlet(link);
+    const { qos0BytesRateMax: rate } = this.#config.limits;
+    attendance.outlet = new Outlet(link, rate > 0 ? new Rate(rate, QOS0_BURST_SECONDS, now) : undefined);
     attendance.attachedAt = now;
     this.#attendances.set(attendance.session, attendance);
     this.#links.set(link, attendance);

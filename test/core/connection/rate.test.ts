@@ -1,6 +1,6 @@
 /** A client that publishes more in a second than it may: what it is told, what is dropped, and that it is told of. */
 import { describe, expect, test } from "vitest";
-import { Rate } from "../../../src/core/connection/rate.ts";
+import { Rate } from "../../../src/core/rate.ts";
 import type { Limits, Settings } from "../../../src/core/limits.ts";
 import type { Client, Version } from "../../sim/world/client.ts";
 import { World } from "../../sim/world/world.ts";

@@ -300,6 +300,30 @@ describe("flow", () => {
     expect(r.payloads(2)).toEqual(["again"]);
   });
 
+  test("QOS0_BYTES_RATE_MAX: QoS 0 that is more than a link may have in a second is dropped and counted, QoS 1 is not", () => {
+    const r = new ShardRig({ qos0BytesRateMax: 10_000 });
+    r.hello(1, "publisher");
+    for (const [link, qos] of [
+      [2, 0],
+      [3, 0],
+      [4, 1],
+    ] as const) {
+      r.hello(link, `client ${link}`);
+      r.subscribe(link, link === 3 ? "other" : "t", { qos });
+      r.take(link);
+    }
+    for (let i = 0; i < 40; i++) r.publish(1, body("t", "x".repeat(1_000), { qos: 1 }), i + 1);
+    // Two seconds' worth at once, of packets of 1,007 bytes.
+    expect(r.payloads(2)).toHaveLength(20);
+    expect(r.payloads(4)).toHaveLength(40);
+    expect(r.shard.counters.qos0Dropped).toBe(20);
+    r.publish(1, body("other", "y", { qos: 0 }));
+    expect(r.payloads(3)).toEqual(["y"]);
+    r.advance(1_000);
+    for (let i = 0; i < 40; i++) r.publish(1, body("t", "x".repeat(1_000), { qos: 0 }));
+    expect(r.payloads(2)).toHaveLength(10);
+  });
+
   test("links: beyond the bound QoS 1 waits in the log, and goes on when the link has drained", () => {
     const r = new ShardRig({ deliveryBacklogBytesMax: ASK_BYTES });
     r.hello(1, "publisher");
