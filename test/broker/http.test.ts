@@ -80,6 +80,28 @@ describe("the WebSocket subprotocol [MQTT-6.0.0-3]", () => {
   });
 });
 
+describe("compression", () => {
+  const use = useBroker();
+
+  test("is not negotiated, so that no small frame becomes a large packet", async () => {
+    const socket = new WebSocket(use.broker.wsUrl, "mqtt", { perMessageDeflate: { threshold: 0 } });
+    await once(socket, "open");
+    expect(socket.extensions).toBe("");
+    socket.terminate();
+  });
+
+  test("a frame that says that it is compressed is a broken one, and closes the socket", async () => {
+    const socket = new WebSocket(use.broker.wsUrl, "mqtt", { perMessageDeflate: false });
+    await once(socket, "open");
+    socket.on("error", () => {});
+    const closed = new Promise((resolve) => socket.on("close", resolve));
+    // RSV1 is set: FIN, RSV1 and binary, masked, with a body that deflate would make 10 MB of.
+    const { _socket: raw } = socket as unknown as { _socket: { write(bytes: Buffer): void } };
+    raw.write(Buffer.from([0xc2, 0x85, 0, 0, 0, 0, 0xed, 0xc1, 0x01, 0x00, 0x00]));
+    await closed;
+  });
+});
+
 describe("a wrong setting", () => {
   let broker: Broker | undefined;
   let stateDir: string;
