@@ -248,7 +248,7 @@ describe("SUBSCRIBE", () => {
   test("links: more filters than 65,535 in one SUBSCRIBE are answered", () => {
     const world = new World({
       shards: 1,
-      limits: { packetBytesMax: 2 ** 21, subscriptionsMax: 40_000, subscriptionLevelsMax: 100_000 },
+      limits: { packetBytesMax: 2 ** 21, subscriptionsMax: 40_000, filtersPerSubscribeMax: 70_000 },
     });
     const subscriber = world.connected("subscriber", {}, 4);
     subscriber.subscribe(Array.from({ length: 65_537 }, () => ({ topic: "t" })));
