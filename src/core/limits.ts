@@ -1,4 +1,4 @@
-/** What protects the broker from its peers. Every number can be set by the operator; see `docs/configuration.md`. */
+/** What protects the broker from its peers. Every number can be set by the operator; see `docs/limits.md`. */
 
 import type { ShareStrategy } from "./shard/share-strategy.ts";
 

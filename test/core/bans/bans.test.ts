@@ -129,7 +129,7 @@ describe("BANS", () => {
   });
 });
 
-describe("flapping", () => {
+describe("FLAPPING_CONNECTS within FLAPPING_SECONDS, and FLAPPING_BAN_SECONDS: flapping", () => {
   const config = { connects: 3, seconds: 60, banSeconds: 300 };
 
   test("is one connect more than allowed in the time, and lasts as long as it is set", () => {

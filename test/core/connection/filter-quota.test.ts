@@ -32,6 +32,7 @@ function scene(limits: Partial<Limits>, version: Version = 5) {
 describe.each<[string, Partial<Limits>, string, string, string, string]>([
   ["WILDCARD_SUBSCRIPTIONS_MAX", { wildcardSubscriptionsMax: 2 }, "a/+", "b/#", "c/+", "c/d"],
   ["SHARED_SUBSCRIPTIONS_MAX", { sharedSubscriptionsMax: 2 }, "$share/g/a", "$share/g/b", "$share/h/a", "c"],
+  ["SUBSCRIPTION_BYTES_MAX", { subscriptionBytesMax: 20 }, "a".repeat(10), "bbbbbbbbb", "cc", "d"],
   ["SUBSCRIPTION_LEVELS_MAX", { subscriptionLevelsMax: 20 }, "a/b/c/d/e/f/g/h/i/j", "1/2/3/4/5/6/7/8/9", "x/y", "x"],
 ])("[MQTT-3.9.3-2] %s", (_name, limits, one, two, more, other) => {
   test("one more is answered 0x97, what the client has is taken again, and what it gives up makes room", () => {
