@@ -3,7 +3,7 @@
 import { arrivalOf } from "./arrival.ts";
 import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
-import { line } from "../line.ts";
+import { type Fields, line } from "../line.ts";
 import { mayOpen } from "./origins.ts";
 
 /** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
@@ -16,7 +16,8 @@ export async function acceptWebSocket(request: Request, broker: Broker, ctx: Exe
   }
   const origin = request.headers.get("Origin");
   if (!mayOpen(origin, request.url, broker.config.origins)) {
-    return refusal(request, broker, 403, `Pages of ${origin!} may not connect: ORIGINS does not name it.`);
+    const detail = "Pages of this origin may not connect: ORIGINS does not name it.";
+    return refusal(request, broker, 403, detail, { origin: origin ?? undefined });
   }
   const offered = (request.headers.get("Sec-WebSocket-Protocol") ?? "").split(",").map((name) => name.trim());
   const chosen = SUBPROTOCOLS.find((name) => offered.includes(name));
@@ -55,10 +56,20 @@ const REFUSED = {
   429: { "Retry-After": "10" },
 } as const;
 
-/** An upgrade that is refused, with a line of the log. */
-function refusal(request: Request, broker: Broker, status: keyof typeof REFUSED, detail: string): Response {
+/**
+ * An upgrade that is refused, with a line of the log.
+ *
+ * @param more what the log says besides
+ */
+function refusal(
+  request: Request,
+  broker: Broker,
+  status: keyof typeof REFUSED,
+  detail: string,
+  more: Fields = {},
+): Response {
   broker.refusals.count("refused", `HTTP ${status}`);
-  console.log(line({ event: "refused", status, address: arrivalOf(request).address, detail }));
+  console.log(line({ event: "refused", status, ...more, address: arrivalOf(request).address, detail }));
   return new Response(`${detail}\n`, { status, headers: REFUSED[status] });
 }
 
