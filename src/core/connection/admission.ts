@@ -44,6 +44,11 @@ export class Admission {
     return this.#authenticating !== undefined;
   }
 
+  /** When the client stops being who it is, unless it renews that. */
+  get deadline(): number | undefined {
+    return this.#identity?.expiresAt;
+  }
+
   /** Who the client is, once it is admitted. */
   get identity(): Identity | undefined {
     return this.#identity;

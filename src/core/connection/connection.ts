@@ -194,7 +194,7 @@ export class Connection {
           this.#patience,
           this.#publishing,
           this.#subscribing,
-          this.#validity,
+          this.#admission,
         );
       case "leaving":
         return earliest(this.#session.life, this.#shards, this.#leaving);
@@ -305,7 +305,7 @@ export class Connection {
       this.#consume(now);
     }
     if (this.#phase === "open") {
-      const { expiresAt = Infinity } = this.#admission.identity!;
+      const { deadline: expiresAt = Infinity } = this.#admission;
       // A client that is not listened to is not silent.
       if (!this.#standing.isWaiting && this.#keepalive!.expired(now))
         this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
@@ -734,11 +734,6 @@ export class Connection {
       default:
         return;
     }
-  }
-
-  /** When the client stops being who it is, unless it renews that. */
-  get #validity(): { readonly deadline: number | undefined } {
-    return { deadline: this.#admission.identity?.expiresAt };
   }
 
   // Ends and failures.
