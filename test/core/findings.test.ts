@@ -655,6 +655,40 @@ test("links: what two share groups handed a session is told apart when it comes 
   }
 });
 
+test.each([
+  ["one", "two"],
+  ["two", "one"],
+])(
+  "links: what two share groups handed a session is told apart by a shard that restarts (first %s, then %s)",
+  (first, second) => {
+    const r = new ShardRig();
+    r.hello(1, "publisher");
+    r.hello(2, "member", { persistent: true, grants: 1 });
+    const subscriptions = [first, second].map((group) => r.subscribe(2, `$share/${group}/t`, { qos: 2 }));
+    const handed = (): records.InflightRecord => {
+      const deliveries = r.take(2).flatMap((record) => (record.kind === records.Kind.Deliver ? record.deliveries : []));
+      expect(deliveries).toHaveLength(1);
+      return deliveries[0]!;
+    };
+    r.publish(1, body("t", "m", { qos: 2 }));
+    const arrived = handed();
+    // What the other group hands it leaves in a frame of its own, which never arrives.
+    r.grant(2, 1);
+    expect(handed()).toMatchObject({ offset: arrived.offset, shared: true, source: subscriptions[1]!.number });
+    r.restart();
+    r.hello(1, "publisher", { link: 2, cursor: 1 });
+    r.hello(3, "member", {
+      persistent: true,
+      link: 2,
+      cursor: 1,
+      sharedReceived: 1,
+      subscriptions: subscriptions.map((wanted) => ({ ...wanted, start: 0, scan: undefined })),
+      inflight: [arrived],
+    });
+    expect(r.delivered(3).map(({ payload, dup }) => [payload, dup])).toEqual([["m", false]]);
+  },
+);
+
 describe("a session whose shard restarts before its connection has heard of a shared delivery", () => {
   const terms = { noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 } as const;
   const own = { ...terms, number: 1, filter: "t", qos: 2 } as const;

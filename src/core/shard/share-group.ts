@@ -18,6 +18,8 @@ import type { Attendance, Subscription } from "./attendance.ts";
 
 /** A message that a member was handed and has not acknowledged. */
 export interface Handed {
+  /** Under which it was sent: no other delivery of its session has it while it is out. */
+  readonly packetId: number;
   readonly qos: 1 | 2;
   /** Whose it is: a session, and the connection of it that it was sent to. */
   readonly session: string;

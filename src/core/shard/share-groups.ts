@@ -100,7 +100,7 @@ export class ShareGroups {
     const { qos } = to.inflight.get(packetId)!;
     const { session, epoch } = to;
     to.shared.set(packetId, { group, offset });
-    group.out.set(offset, { qos, session, epoch, sequence: ++to.sharedSent });
+    group.out.set(offset, { packetId, qos, session, epoch, sequence: ++to.sharedSent });
     group.dirty = true;
     if (qos === 2) this.#exact.add(group);
   }
@@ -139,42 +139,24 @@ export class ShareGroups {
   greeted(attendance: Attendance, hello: HelloRecord, previous: Attendance | undefined): void {
     const filters = new Map(hello.subscriptions.map(({ number, filter }) => [number, filter]));
     const unclaimed = this.#unclaimed.get(attendance.session) ?? [];
-    const inflight = [...attendance.inflight.values()];
-    const claimed = new Set<Shared>();
-    // What is known to be shared first: a session may have a message of its own, and as a member.
-    for (const delivery of [...inflight.filter(({ shared }) => shared), ...inflight.filter(({ shared }) => !shared)]) {
-      const { packetId, offset, source, qos, shared } = delivery;
-      const known = previous?.shared.get(packetId);
-      // Several groups may have handed it the same message. A connection that has it says by a number which; the numbers of
-      // an earlier connection mean nothing in this one.
-      let group = shared && hello.cursor !== undefined ? this.#groups.get(filters.get(source) ?? "") : undefined;
-      if (known?.offset === offset) group ??= known.group;
-      const out = unclaimed.find((one) => {
-        return (
-          isOut(one, offset, qos) && !claimed.has(one) && (group === undefined || one.group.filter === group.filter)
-        );
-      });
-      if (out && (shared || (source === 0 && !this.#wantsItself(attendance, offset)))) group = out.group;
-      if (out && out.group === group) claimed.add(out);
+    for (const { packetId, offset, source, shared } of attendance.inflight.values()) {
+      const known = [...unclaimed, previous?.shared.get(packetId)].find((one) => one && isOut(one, packetId, offset));
+      // What its group has not stored is known by a number to a connection that has it; the numbers of an earlier connection
+      // mean nothing in this one.
+      const numbered = shared && hello.cursor !== undefined ? this.#groups.get(filters.get(source) ?? "") : undefined;
+      const group = known?.group ?? numbered;
       if (group) this.#claim(attendance, packetId, group, offset);
       else if (shared) attendance.unshare(packetId);
     }
     this.#settleUnclaimed(attendance, hello);
   }
 
-  /** True when the session has the message by an ordinary subscription as well. */
-  #wantsItself(attendance: Attendance, offset: number): boolean {
-    const { log, fanout } = this.#parts;
-    const message = log.at(offset);
-    return message !== undefined && fanout.terms(attendance, message, offset) !== undefined;
-  }
-
   /** A stored session is there again, with what was in flight to it. */
   loaded(attendance: Attendance): void {
     const unclaimed = this.#unclaimed.get(attendance.session) ?? [];
-    for (const { packetId, offset, qos, shared } of attendance.inflight.values()) {
+    for (const { packetId, offset, shared } of attendance.inflight.values()) {
       if (!shared) continue;
-      const at = unclaimed.findIndex((out) => isOut(out, offset, qos));
+      const at = unclaimed.findIndex((out) => isOut(out, packetId, offset));
       const out = unclaimed.splice(at, at < 0 ? 0 : 1)[0];
       if (out) attendance.shared.set(packetId, out);
       else attendance.unshare(packetId);
@@ -300,9 +282,9 @@ export class ShareGroups {
     by.shared.set(packetId, { group, offset });
     const waiting = group.back.indexOf(offset);
     if (waiting >= 0) group.back.splice(waiting, 1);
-    if (handed?.epoch === by.epoch) return;
+    if (handed?.epoch === by.epoch && handed.packetId === packetId) return;
     const { qos } = by.inflight.get(packetId)!;
-    group.out.set(offset, { qos, session: by.session, epoch: by.epoch, sequence: 0 });
+    group.out.set(offset, { packetId, qos, session: by.session, epoch: by.epoch, sequence: 0 });
     group.dirty = true;
   }
 
@@ -310,10 +292,9 @@ export class ShareGroups {
   #settleUnclaimed({ session, shared }: Attendance, hello: HelloRecord): void {
     const unclaimed = this.#unclaimed.get(session);
     this.#unclaimed.delete(session);
-    const claimed = new Map([...shared.values()].map(({ group, offset }) => [offset, group]));
     for (const { group, offset } of unclaimed ?? []) {
       const handed = group.out.get(offset);
-      if (handed?.session !== session || claimed.get(offset) === group) continue;
+      if (handed?.session !== session || shared.get(handed.packetId)?.group === group) continue;
       if (hello.cursor === undefined || handed.epoch !== hello.epoch) this.#settle(group, offset);
       else if (handed.sequence > hello.sharedReceived) this.#giveBack(group, offset);
       else group.done(offset);
@@ -351,14 +332,14 @@ export class ShareGroups {
   }
 }
 
-/** It is that delivery: several groups may have handed a session the same message, and not all of them are stored yet. */
-function isOut({ group, offset: its }: Shared, offset: number, qos: 0 | 1 | 2): boolean {
-  return its === offset && group.out.get(offset)?.qos === qos;
+/** It is that delivery. Several groups may have handed a session the same message, each under a packet id of its own. */
+function isOut({ group, offset: its }: Shared, packetId: number, offset: number): boolean {
+  return its === offset && group.out.get(offset)?.packetId === packetId;
 }
 
 /**
  * cursor u48 · count u32 · what came back (offset u48) · count u32 · what is ahead (offset u48) · what is out (offset u48 ·
- * qos u8 · session · epoch u48 · sequence u32) to the end.
+ * packet id u16 · qos u8 · session · epoch u48 · sequence u32) to the end.
  */
 function writeShare({ behind, back, ahead, out }: ShareGroup, head: number): Uint8Array {
   const to = new ByteWriter();
@@ -366,12 +347,18 @@ function writeShare({ behind, back, ahead, out }: ShareGroup, head: number): Uin
   for (const offset of back) to.u48(offset);
   to.u32(ahead.size);
   for (const offset of ahead) to.u48(offset);
-  for (const [offset, { qos, session, epoch, sequence }] of out) {
-    to.u48(offset).u8(qos).string(session).u48(epoch).u32(sequence);
+  for (const [offset, { packetId, qos, session, epoch, sequence }] of out) {
+    to.u48(offset).u16(packetId).u8(qos).string(session).u48(epoch).u32(sequence);
   }
   return to.take();
 }
 
 function readHanded(from: ByteReader): Handed {
-  return { qos: from.u8() as 1 | 2, session: from.string(), epoch: from.u48(), sequence: from.u32() };
+  return {
+    packetId: from.u16(),
+    qos: from.u8() as 1 | 2,
+    session: from.string(),
+    epoch: from.u48(),
+    sequence: from.u32(),
+  };
 }

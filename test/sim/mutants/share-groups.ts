@@ -79,8 +79,14 @@ const FAULTS: readonly Mutation[] = [
   {
     name: "a delivery to a member is forgotten by its share group when the shard restarts",
     file: GROUPS,
-    find: "  for (const [offset, { qos, session, epoch, sequence }] of out) {",
-    replace: "  for (const [offset, { qos, session, epoch, sequence }] of [] as [number, Handed][]) {",
+    find: "  for (const [offset, { packetId, qos, session, epoch, sequence }] of out) {",
+    replace: "  for (const [offset, { packetId, qos, session, epoch, sequence }] of [] as [number, Handed][]) {",
+  },
+  {
+    name: "what two share groups handed a session is taken one for the other when the shard restarts",
+    file: GROUPS,
+    find: "return its === offset && group.out.get(offset)?.packetId === packetId;",
+    replace: "return its === offset && packetId > 0;",
   },
   {
     name: "what came back to a share group is forgotten when the shard restarts",
