@@ -12,6 +12,9 @@ import { cryptography } from "../edge/cryptography.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { CertificateAuthenticator } from "./certificate-authenticator.ts";
 import { type CertificateUsers, CertificateUsersSetting } from "./certificate-settings.ts";
+import { Hook } from "./hook.ts";
+import { HookAuthenticator } from "./hook-authenticator.ts";
+import { HOOK_SECRETS, HOOK_VARIABLES, type HookSettings, readHookSettings } from "./hook-settings.ts";
 import type { Network } from "./network.ts";
 import { Directory, type DirectorySource } from "./directory.ts";
 import { DirectoryAuthenticator } from "./directory-authenticator.ts";
@@ -31,6 +34,8 @@ export interface AccessSettings {
   readonly tokens: TokenSettings | undefined;
   /** Undefined: certificates are not looked at. */
   readonly certificates: CertificateUsers | undefined;
+  /** Undefined: nobody else is asked. */
+  readonly hook: HookSettings | undefined;
   /** Undefined: no rules are configured. */
   readonly rules: readonly Rule[] | undefined;
   /** Undefined: only who is configured is known, and only rules that are count. */
@@ -71,6 +76,7 @@ export const ACCESS_VARIABLES = {
   CERTIFICATE_USERS: z.optional(CertificateUsersSetting),
   ...TOKEN_VARIABLES,
   ...DIRECTORY_VARIABLES,
+  ...HOOK_VARIABLES,
 };
 
 /** Settings each of which says of somebody that it may connect, or of anybody. */
@@ -84,6 +90,8 @@ export const WHO_MAY_CONNECT: readonly string[] = [
   "CERTIFICATE_USERS",
   "DIRECTORY",
   "ADMIN_TOKEN",
+  "HOOK",
+  "HOOK_URL",
 ];
 
 /** Settings that nobody is shown, not even when they are wrong. */
@@ -94,6 +102,7 @@ export const ACCESS_SECRETS: readonly string[] = [
   "ACL",
   "ADMIN_TOKEN",
   ...TOKEN_SECRETS,
+  ...HOOK_SECRETS,
 ];
 
 const Variables = z.object(ACCESS_VARIABLES);
@@ -105,6 +114,7 @@ export function readAccessSettings(v: z.infer<typeof Variables>): AccessSettings
     users: USERS || PASSWORD_FILE ? usersOf(USERS ?? new Map(), PASSWORD_FILE ?? new Map()) : undefined,
     tokens: readTokenSettings(v),
     certificates: v.CERTIFICATE_USERS,
+    hook: readHookSettings(v),
     rules: ACL,
     directory: readDirectorySettings(v),
     adminToken: v.ADMIN_TOKEN,
@@ -128,7 +138,7 @@ function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUse
  * @param source asked only if the settings say so
  */
 export function receptionOf(settings: AccessSettings, network: Network, source: DirectorySource): Reception {
-  const { tokens, certificates, rules, allowAnonymous, clientIdsPerUser } = settings;
+  const { tokens, certificates, hook, rules, allowAnonymous, clientIdsPerUser } = settings;
   const users = settings.users && new Users(settings.users, cryptography);
   const directory = settings.directory && new Directory(source, settings.directory, network, rules ?? []);
   const authenticators: Authenticator[] = [];
@@ -147,6 +157,8 @@ export function receptionOf(settings: AccessSettings, network: Network, source: 
     authenticators.push(new PasswordAuthenticator(users));
     mechanisms.push(new ScramSha256(users, cryptography));
   }
+  // Last, as it is the only one that takes time: whom others know it is not asked about.
+  if (hook) authenticators.push(new HookAuthenticator(new Hook(hook, network)));
   const knowsSomebody = authenticators.length > 0;
   return new Reception({
     authenticators,

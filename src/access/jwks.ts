@@ -13,6 +13,8 @@
  */
 
 import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet, type JWSHeaderParameters } from "jose";
+import { bodyText } from "./body.ts";
+import { before } from "./deadline.ts";
 import type { Network } from "./network.ts";
 
 export interface JwksSettings {
@@ -93,7 +95,7 @@ export class Jwks {
       await this.#begin(now).over;
     } else if (last.outcome === "under way") {
       // Its own deadline is that of another connection, with which it may have ended.
-      await before(this.#network.deadline(FETCH_MILLISECONDS_MAX), last.over).catch(() => undefined);
+      await before(this.#network.deadline(FETCH_MILLISECONDS_MAX), last.over, late).catch(() => undefined);
     }
   }
 
@@ -106,7 +108,7 @@ export class Jwks {
     const attempt: Attempt = { at: now, outcome: "under way", why: "", over: Promise.resolve() };
     this.#attempt = attempt;
     const deadline = this.#network.deadline(FETCH_MILLISECONDS_MAX);
-    attempt.over = before(deadline, this.#load(deadline)).then(
+    attempt.over = before(deadline, this.#load(deadline), late).then(
       (keys) => {
         attempt.outcome = "had";
         if (this.#known === undefined || this.#known.at <= now) this.#known = { keys, at: now };
@@ -131,8 +133,15 @@ export class Jwks {
       await response.body?.cancel();
       throw new KeysUnavailable(`TOKEN_JWKS_URL answers ${response.status}`);
     }
-    return keySet(await text(response));
+    const written = await bodyText(response, BODY_BYTES_MAX);
+    if (written === undefined)
+      throw new KeysUnavailable(`TOKEN_JWKS_URL answers with more than ${BODY_BYTES_MAX} bytes`);
+    return keySet(written);
   }
+}
+
+function late(): KeysUnavailable {
+  return new KeysUnavailable("TOKEN_JWKS_URL does not answer in time");
 }
 
 function keySet(written: string): KeySet {
@@ -149,32 +158,4 @@ function keySet(written: string): KeySet {
     throw new KeysUnavailable("TOKEN_JWKS_URL answers with something that is not a JSON Web Key Set");
   }
   throw new KeysUnavailable(`TOKEN_JWKS_URL answers with more than ${KEYS_MAX} keys`);
-}
-
-async function text(response: Response): Promise<string> {
-  const reader = response.body?.getReader();
-  const decoder = new TextDecoder();
-  let written = "";
-  let bytes = 0;
-  for (;;) {
-    const chunk = await reader?.read();
-    if (chunk === undefined || chunk.done) return written + decoder.decode();
-    const part = chunk.value as Uint8Array;
-    bytes += part.length;
-    if (bytes > BODY_BYTES_MAX) {
-      await reader?.cancel();
-      throw new KeysUnavailable(`TOKEN_JWKS_URL answers with more than ${BODY_BYTES_MAX} bytes`);
-    }
-    written += decoder.decode(part, { stream: true });
-  }
-}
-
-/** What `work` comes to, unless the deadline is earlier: not everything that is aborted says so. */
-function before<T>(deadline: AbortSignal, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = (): void => reject(new KeysUnavailable("TOKEN_JWKS_URL does not answer in time"));
-    if (deadline.aborted) late();
-    else deadline.addEventListener("abort", late, { once: true });
-    work.then(resolve, reject);
-  });
 }

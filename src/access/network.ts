@@ -1,4 +1,4 @@
-/** What fetching keys takes of the platform; tests have one of their own. */
+/** What asking somebody else takes of the platform; tests have one of their own. */
 export interface Network {
   fetch(url: string, request: RequestInit): Promise<Response>;
   /** Aborts after so long. */

@@ -29,7 +29,7 @@ export interface ReceptionConfig {
 
 /** Of a broker whose owner has not said who may connect. */
 export const CLOSED =
-  "Nobody may connect, because nobody is configured who may: set USERS, PASSWORD_FILE, TOKEN_…, CERTIFICATE_USERS or ADMIN_TOKEN, or ALLOW_ANONYMOUS.";
+  "Nobody may connect, because nobody is configured who may: set USERS, PASSWORD_FILE, TOKEN_…, CERTIFICATE_USERS, ADMIN_TOKEN or HOOK_URL, or ALLOW_ANONYMOUS.";
 
 export class Reception implements Access {
   readonly clientIdsPerUser: boolean;

@@ -9,7 +9,7 @@ import { tokenRules, WrongClaim } from "./token-rules.ts";
 import type { TokenSettings } from "./token-settings.ts";
 
 /** The year 9999 ends. What is later is no date, and in milliseconds no number that could be trusted. */
-const DATE_SECONDS_MAX = 253_402_300_799;
+export const DATE_SECONDS_MAX = 253_402_300_799;
 
 const CLAIMS_MAX = 64;
 const CLAIM_NAME_BYTES_MAX = 64;
@@ -50,7 +50,7 @@ function named<T>(claim: string, read: () => T): T {
  * It has to be written as SASLprep leaves it. To an issuer "admin" in wide letters is somebody else than "admin" (RFC 7519
  * §4.1.2), so it must not become "admin" here.
  */
-function user(claim: unknown): string {
+export function user(claim: unknown): string {
   if (typeof claim !== "string") throw new WrongClaim("is not text");
   const wrong = wrongName(claim);
   if (wrong !== undefined) throw new WrongClaim(wrong);
@@ -68,7 +68,7 @@ function expiry(exp: number | undefined, leewaySeconds: number): number | undefi
   return (exp + leewaySeconds) * 1000;
 }
 
-function clientId(claim: unknown): string | undefined {
+export function clientId(claim: unknown): string | undefined {
   if (claim === undefined) return undefined;
   if (typeof claim === "string" && claim !== "" && claim.isWellFormed() && !claim.includes("\0")) return claim;
   throw new WrongClaim("is not a client id");
@@ -85,7 +85,7 @@ function tenant(claim: unknown): string {
  * whose sign would be a wildcard. A token with more of them than most have is wrong, because which ones are kept would
  * depend on their order.
  */
-function claims(payload: JWTPayload): Map<string, string> {
+export function claims(payload: Readonly<Record<string, unknown>>): Map<string, string> {
   const kept = new Map<string, string>();
   for (const [name, value] of Object.entries(payload)) {
     const text = typeof value === "number" || typeof value === "boolean" ? String(value) : value;

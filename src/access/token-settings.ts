@@ -10,6 +10,7 @@ import { ConfigError } from "../config-error.ts";
 import { decodeBase64 } from "../core/authentication/base64.ts";
 import { encodeUtf8 } from "../mqtt/utf8.ts";
 import { whole } from "../whole.ts";
+import { isSafeUrl } from "./safe-url.ts";
 import { type Algorithm, ALGORITHMS, family, type Family, isAlgorithm, secretBytesMin } from "./algorithm.ts";
 import type { JwksSettings } from "./jwks.ts";
 
@@ -200,13 +201,6 @@ function readSecret(text: string | undefined, encoding: "utf8" | "base64" | unde
     );
   }
   return secret;
-}
-
-function isSafeUrl(text: string): boolean {
-  const url = URL.parse(text);
-  if (url === null || url.username !== "" || url.password !== "" || url.hash !== "") return false;
-  const local = url.hostname === "localhost" || url.hostname === "[::1]" || /^127(\.\d+){3}$/.test(url.hostname);
-  return url.protocol === "https:" || (url.protocol === "http:" && local);
 }
 
 /** The last value that was right: each object of an isolate reads the settings, and keys are slow to read. */
