@@ -70,7 +70,7 @@ function main(): void {
   const written = rules();
   if (written.length !== RULES) throw new Error(`there are ${written.length} rules`);
   const permissions = new RuledPolicy(written).of(CLIENT);
-  const dormouse: Decider = { name: "dormouse", decide: (one) => permissions.mayPublish(one, false) };
+  const dormouse: Decider = { name: "dormouse", decide: (one) => permissions.mayPublish(one, false) === true };
   const peer: Decider = { name: "linear", decide: linear(written, CLIENT) };
 
   const processors = cpus();

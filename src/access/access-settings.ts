@@ -14,6 +14,7 @@ import { CertificateAuthenticator } from "./certificate-authenticator.ts";
 import { type CertificateUsers, CertificateUsersSetting } from "./certificate-settings.ts";
 import { Hook } from "./hook.ts";
 import { HookAuthenticator } from "./hook-authenticator.ts";
+import { HookAuthorizer } from "./hook-authorizer.ts";
 import { HOOK_SECRETS, HOOK_VARIABLES, type HookSettings, readHookSettings } from "./hook-settings.ts";
 import type { Network } from "./network.ts";
 import { Directory, type DirectorySource } from "./directory.ts";
@@ -158,7 +159,9 @@ export function receptionOf(settings: AccessSettings, network: Network, source: 
     mechanisms.push(new ScramSha256(users, cryptography));
   }
   // Last, as it is the only one that takes time: whom others know it is not asked about.
-  if (hook) authenticators.push(new HookAuthenticator(new Hook(hook, network)));
+  const asked = hook && new Hook(hook, network);
+  if (asked) authenticators.push(new HookAuthenticator(asked));
+  const authorizer = asked && hook.authorizes ? new HookAuthorizer(asked, hook.cacheSeconds) : undefined;
   const knowsSomebody = authenticators.length > 0;
   return new Reception({
     authenticators,
@@ -166,6 +169,7 @@ export function receptionOf(settings: AccessSettings, network: Network, source: 
     // Who has to say who they are gets nothing that nobody gave them.
     policy: rules || knowsSomebody ? new RuledPolicy(rules ?? []) : OPEN_POLICY,
     directory,
+    authorizer,
     allowAnonymous,
     clientIdsPerUser: clientIdsPerUser ?? knowsSomebody,
   });

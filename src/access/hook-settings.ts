@@ -8,11 +8,15 @@ import { isSafeUrl } from "./safe-url.ts";
 /** A Worker's entrypoint that is bound as `HOOK`; each method takes and returns what would be JSON. */
 export interface HookService {
   authenticate(request: object): Promise<unknown>;
+  authorize(request: object): Promise<unknown>;
 }
 
 export interface HookSettings {
   readonly at: { readonly service: HookService } | { readonly url: string; readonly secret: string | undefined };
   readonly secondsMax: number;
+  /** Whether it is asked about what no rule says anything of. */
+  readonly authorizes: boolean;
+  readonly cacheSeconds: number;
 }
 
 /** For the shape of all settings. */
@@ -28,6 +32,8 @@ export const HOOK_VARIABLES = {
   // A header has no other characters.
   HOOK_SECRET: z.optional(z.string().check(z.regex(/^[\x21-\x7e]{16,1024}$/, "must be 16 to 1024 visible characters"))),
   HOOK_SECONDS_MAX: whole(1, 30, 3),
+  HOOK_AUTHORIZE: z.optional(z.enum(["true", "false"], 'must be "true" or "false"')),
+  HOOK_CACHE_SECONDS: whole(0, 3600, 60),
 };
 
 /** What is wrong with a URL is not said with it: it may have a key in it. */
@@ -48,6 +54,8 @@ export function readHookSettings(v: z.infer<typeof Variables>): HookSettings | u
   if (secret !== undefined && url === undefined) {
     throw new ConfigError("HOOK_SECRET is set: it needs HOOK_URL, which it is sent to");
   }
-  if (service) return { at: { service }, secondsMax };
-  return url === undefined ? undefined : { at: { url, secret }, secondsMax };
+  const at = service ? { service } : url === undefined ? undefined : { url, secret };
+  if (at) return { at, secondsMax, authorizes: v.HOOK_AUTHORIZE === "true", cacheSeconds: v.HOOK_CACHE_SECONDS };
+  if (v.HOOK_AUTHORIZE !== undefined) throw new ConfigError("HOOK_AUTHORIZE is set: it needs HOOK_URL or HOOK");
+  return undefined;
 }

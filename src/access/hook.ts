@@ -17,10 +17,10 @@ export class HookUnavailable extends Error {
 }
 
 export class Hook {
-  readonly #settings: HookSettings;
+  readonly #settings: Pick<HookSettings, "at" | "secondsMax">;
   readonly #network: Network;
 
-  constructor(settings: HookSettings, network: Network) {
+  constructor(settings: Pick<HookSettings, "at" | "secondsMax">, network: Network) {
     this.#settings = settings;
     this.#network = network;
   }

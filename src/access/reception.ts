@@ -6,12 +6,21 @@
  */
 
 import type { Access } from "../core/authentication/access.ts";
-import { type Answer, type Doubt, identityOf, type Question } from "../core/authentication/asking.ts";
+import {
+  type Answer,
+  type Decide,
+  type Decided,
+  type Doubt,
+  identityOf,
+  type Question,
+  type Recognition,
+} from "../core/authentication/asking.ts";
 import type { Credentials } from "../core/authentication/identity.ts";
 import type { Mechanism } from "../core/authentication/mechanism.ts";
 import { describeUser } from "../core/authentication/users.ts";
-import { OPEN_POLICY, type Policy } from "../core/authorization/policy.ts";
+import { AskingPolicy, OPEN_POLICY, type Policy } from "../core/authorization/policy.ts";
 import { MqttError, Reason } from "../mqtt/reason.ts";
+import type { Authorizer } from "./authorizer.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Directory } from "./directory.ts";
 
@@ -22,6 +31,8 @@ export interface ReceptionConfig {
   readonly policy: Policy;
   /** Says what everybody may in the place of the policy, and who is still who it was; undefined: nothing of it changes. */
   readonly directory?: Directory | undefined;
+  /** Says what everybody may do of what the policy says nothing of; undefined: they may not. */
+  readonly authorizer?: Authorizer | undefined;
   /** Whether a client may connect that says nothing of itself. */
   readonly allowAnonymous: boolean;
   readonly clientIdsPerUser: boolean;
@@ -37,19 +48,27 @@ export class Reception implements Access {
   readonly #directory: Directory | undefined;
   readonly #authenticators: readonly Authenticator[];
   readonly #mechanisms: ReadonlyMap<string, Mechanism>;
+  readonly #authorizer: Authorizer | undefined;
+  #asking: AskingPolicy | undefined;
   readonly #allowAnonymous: boolean;
 
-  constructor({ authenticators, mechanisms, policy, directory, allowAnonymous, clientIdsPerUser }: ReceptionConfig) {
+  constructor(config: ReceptionConfig) {
+    const { authenticators, mechanisms, policy, directory, authorizer, allowAnonymous, clientIdsPerUser } = config;
     this.clientIdsPerUser = clientIdsPerUser;
     this.#policy = policy;
     this.#directory = directory;
+    this.#authorizer = authorizer;
     this.#authenticators = authenticators;
     this.#mechanisms = new Map(mechanisms.map((mechanism) => [mechanism.method, mechanism]));
     this.#allowAnonymous = allowAnonymous;
   }
 
   get policy(): Policy {
-    return this.#directory?.policy ?? this.#policy;
+    const rules = this.#directory?.policy ?? this.#policy;
+    if (!this.#authorizer) return rules;
+    // The same one for the same rules: by that a connection knows that they have not changed.
+    if (this.#asking?.rules !== rules) this.#asking = new AskingPolicy(rules);
+    return this.#asking;
   }
 
   get freshUntil(): number {
@@ -75,6 +94,7 @@ export class Reception implements Access {
    * @param now in milliseconds since 1970
    */
   answer(question: Question, now: number): Answer | Promise<Answer> {
+    if (question.type === "decide") return this.#decide(question);
     try {
       if (question.type === "current") return this.#resolve(question, now);
       const answer =
@@ -89,7 +109,7 @@ export class Reception implements Access {
   }
 
   /** Whoever is let in is judged by rules that are known. */
-  async #ready(answer: Answer | Promise<Answer>, directory: Directory, now: number): Promise<Answer> {
+  async #ready(answer: Recognition | Promise<Recognition>, directory: Directory, now: number): Promise<Recognition> {
     const given = await answer;
     if (given.type === "accepted") await directory.ready(now);
     return given;
@@ -104,7 +124,12 @@ export class Reception implements Access {
     };
   }
 
-  #identify(credentials: Credentials, now: number, first: number): Answer | Promise<Answer> {
+  #decide(question: Decide): Decided | Promise<Decided> {
+    if (this.#authorizer) return this.#authorizer.authorize(question);
+    return { type: "decided", allowed: [], seconds: 0, problem: "there is nobody to ask" };
+  }
+
+  #identify(credentials: Credentials, now: number, first: number): Recognition | Promise<Recognition> {
     for (let at = first; at < this.#authenticators.length; at++) {
       const verdict = this.#authenticators[at]!.authenticate(credentials, now);
       if (verdict instanceof Promise) {
@@ -115,7 +140,7 @@ export class Reception implements Access {
     return this.#unknown(credentials);
   }
 
-  #unknown({ username, password, arrival }: Credentials): Answer {
+  #unknown({ username, password, arrival }: Credentials): Recognition {
     const isSilent = username === undefined && password === undefined && arrival.token === undefined;
     if (this.isClosed) return refusal(Reason.NotAuthorized, CLOSED);
     // Where nobody is known, what clients say of themselves is not looked at.
@@ -127,11 +152,11 @@ export class Reception implements Access {
   }
 }
 
-function refusal(reason: Reason, detail: string): Answer {
+function refusal(reason: Reason, detail: string): Recognition {
   return { type: "refused", reason, detail };
 }
 
-function refusalOf(error: unknown): Answer {
+function refusalOf(error: unknown): Recognition {
   if (error instanceof MqttError) return refusal(error.reason, error.message);
   return refusal(Reason.UnspecifiedError, error instanceof Error ? (error.stack ?? error.message) : String(error));
 }

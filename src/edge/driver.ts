@@ -144,6 +144,9 @@ export class Driver implements Stranger {
       case "dropped":
         this.#journal.dropped(effect.qos0, effect.refused);
         return;
+      case "undecided":
+        this.#journal.note({ event: "undecided", detail: effect.detail });
+        return;
       case "report":
         this.#journal.ended(effect.event, effect.reason, effect.detail);
         return;

@@ -13,7 +13,8 @@ import { MqttError, Reason } from "./reason.ts";
 const CHUNK_BYTES = 256;
 
 export class FrameReader {
-  // The current packet: valid after next() returned true and until the next call of next.
+  // The current packet: valid after next() returned true and until the next call of next, and given back until next() has
+  // come to it once more.
   bytes: Uint8Array = EMPTY;
   type = 0;
   flags = 0;
@@ -34,6 +35,8 @@ export class FrameReader {
   #partial: Uint8Array = EMPTY;
   #partialBytes = 0;
   #headerBytes = 0;
+  /** The current packet comes once more. */
+  #again = false;
 
   constructor(packetBytesMax: number) {
     this.#packetBytesMax = packetBytesMax;
@@ -58,6 +61,10 @@ export class FrameReader {
    * reverse, §3.2.2.3.6]; MalformedPacket for a length of more than four bytes or with needless ones [MQTT-1.5.5-1].
    */
   next(): boolean {
+    if (this.#again) {
+      this.#again = false;
+      return true;
+    }
     for (;;) {
       if (this.#partialBytes > 0 ? this.#nextStraddling() : this.#nextInChunk()) return true;
       if (this.#waitingFrom === this.#waiting.length) break;
@@ -66,6 +73,11 @@ export class FrameReader {
     this.#chunk = this.bytes = EMPTY;
     this.#at = this.start = this.body = this.end = 0;
     return false;
+  }
+
+  /** Gives the current packet back: next() comes to it once more, whatever is pushed until then. */
+  unread(): void {
+    this.#again = true;
   }
 
   /** The first byte of a packet whose end has not arrived; known after next() returned false. */
@@ -80,7 +92,8 @@ export class FrameReader {
 
   /** What has arrived and was not handed out. */
   get bufferedBytes(): number {
-    return this.#partialBytes + this.#chunk.length - this.#at + this.#waitingBytes;
+    const current = this.#again ? this.end - this.start : 0;
+    return current + this.#partialBytes + this.#chunk.length - this.#at + this.#waitingBytes;
   }
 
   #nextInChunk(): boolean {

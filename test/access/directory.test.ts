@@ -96,7 +96,7 @@ class Site implements Network, DirectorySource {
     return verdict.identity;
   }
 
-  mayPublish(topic: string): boolean {
+  mayPublish(topic: string): boolean | undefined {
     return this.directory.policy.of({ ...identityOf(undefined), clientId: "c" }).mayPublish(topic, false);
   }
 }

@@ -3,8 +3,10 @@
 import { describe, expect, test } from "vitest";
 import { Hook } from "../../src/access/hook.ts";
 import { HookAuthenticator } from "../../src/access/hook-authenticator.ts";
+import { HookAuthorizer } from "../../src/access/hook-authorizer.ts";
 import type { Network } from "../../src/access/network.ts";
 import { readConfig } from "../../src/config.ts";
+import type { Decide } from "../../src/core/authentication/asking.ts";
 import type { Credentials, Verdict } from "../../src/core/authentication/identity.ts";
 import { Reason } from "../../src/mqtt/reason.ts";
 import { NO_ARRIVAL, NO_NETWORK } from "../support/reception.ts";
@@ -17,9 +19,11 @@ const CREDENTIALS: Credentials = {
   password: new Uint8Array([0, 0xff]),
 };
 
+const authorize = () => Promise.reject(new Error("nobody may ask that"));
+
 /** What a broker makes of this answer of a Worker that is bound to it. */
 async function judged(answer: unknown, more: Partial<Credentials> = {}): Promise<Verdict> {
-  const service = { authenticate: () => Promise.resolve(answer) };
+  const service = { authenticate: () => Promise.resolve(answer), authorize };
   const hook = new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK);
   return await new HookAuthenticator(hook).authenticate({ ...CREDENTIALS, ...more }, NOW);
 }
@@ -130,7 +134,7 @@ describe("an answer", () => {
   });
 
   test("that is thrown refuses, without its words", async () => {
-    const service = { authenticate: () => Promise.reject(new TypeError("the password is pencil")) };
+    const service = { authenticate: () => Promise.reject(new TypeError("the password is pencil")), authorize };
     const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK));
     expect(await hook.authenticate(CREDENTIALS, NOW)).toEqual({
       ...wrong("it throws TypeError"),
@@ -147,7 +151,7 @@ describe("an answer", () => {
         return AbortSignal.timeout(1);
       },
     };
-    const service = { authenticate: () => new Promise(() => {}) };
+    const service = { authenticate: () => new Promise(() => {}), authorize };
     const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 7 }, network));
     expect(await hook.authenticate(CREDENTIALS, NOW)).toEqual(wrong("within 7 s"));
     expect(waited).toEqual([7000]);
@@ -161,6 +165,7 @@ test("it is told all that is known of a client, in members that are always there
       asked.push(request);
       return Promise.resolve({ result: "ignore" });
     },
+    authorize,
   };
   const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK));
   await hook.authenticate(CREDENTIALS, NOW);
@@ -192,6 +197,9 @@ describe("settings", () => {
     [{ HOOK_SECRET: SECRET }, "HOOK_SECRET is set: it needs HOOK_URL"],
     [{ HOOK: { authenticate() {} }, HOOK_SECRET: SECRET }, "HOOK_SECRET is set: it needs HOOK_URL"],
     [{ HOOK: { authenticate() {} }, HOOK_URL: "https://auth.example" }, "HOOK_URL is set: it must not be with HOOK"],
+    [{ HOOK_AUTHORIZE: "true" }, "HOOK_AUTHORIZE is set: it needs HOOK_URL or HOOK"],
+    [{ HOOK_URL: "https://auth.example", HOOK_AUTHORIZE: "yes" }, 'it must be "true" or "false"'],
+    [{ HOOK_URL: "https://auth.example", HOOK_CACHE_SECONDS: "3601" }, "HOOK_CACHE_SECONDS"],
     [{ HOOK: "a name" }, "it must be a service binding"],
     [{ HOOK_URL: "https://auth.example", HOOK_SECONDS_MAX: "0" }, "HOOK_SECONDS_MAX"],
     [{ HOOK_URL: "https://auth.example", HOOK_SECONDS_MAX: "31" }, "HOOK_SECONDS_MAX"],
@@ -204,6 +212,74 @@ describe("settings", () => {
     expect(readConfig({ HOOK_URL: "http://127.0.0.1:1/hook" }).access.hook).toEqual({
       at: { url: "http://127.0.0.1:1/hook", secret: undefined },
       secondsMax: 3,
+      authorizes: false,
+      cacheSeconds: 60,
+    });
+  });
+});
+
+describe("what it says of topics", () => {
+  const question: Decide = {
+    type: "decide",
+    client: { user: undefined, clientId: "c", claims: new Map([["site", "north"]]) },
+    needs: [
+      { action: "publish", filter: "a" },
+      { action: "subscribe", filter: "b/#" },
+    ],
+  };
+
+  async function decided(answer: unknown): Promise<unknown> {
+    const service = { authenticate: authorize, authorize: () => Promise.resolve(answer) };
+    return await new HookAuthorizer(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK), 60).authorize(question);
+  }
+
+  test("is one word for each", async () => {
+    expect(await decided({ results: ["deny", "allow"] })).toEqual({
+      type: "decided",
+      allowed: [false, true],
+      seconds: 60,
+    });
+  });
+
+  test.each<[unknown]>([
+    [undefined],
+    [{}],
+    [{ results: [] }],
+    [{ results: ["allow"] }],
+    [{ results: ["allow", "allow", "allow"] }],
+    [{ results: ["allow", true] }],
+    [{ results: "allow" }],
+    [{ results: { 0: "allow", 1: "allow", length: 2 } }],
+    [{ results: ["allow", "allow"], more: 1 }],
+    [{ result: "allow" }],
+  ])("allows nothing in another form: %j", async (answer) => {
+    expect(await decided(answer)).toEqual({
+      type: "decided",
+      allowed: [],
+      seconds: 5,
+      problem: "hook: its answer is wrong",
+    });
+  });
+
+  test("is asked with who the client is and all that it wants", async () => {
+    let asked: object | undefined;
+    const service = {
+      authenticate: authorize,
+      authorize: (request: object) => {
+        asked = request;
+        return Promise.reject(new Error("x"));
+      },
+    };
+    const authorizer = new HookAuthorizer(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK), 60);
+    expect(await authorizer.authorize(question)).toMatchObject({ allowed: [], problem: "hook: it throws Error" });
+    expect(asked).toEqual({
+      user: null,
+      clientId: "c",
+      claims: { site: "north" },
+      requests: [
+        { action: "publish", topic: "a" },
+        { action: "subscribe", topic: "b/#" },
+      ],
     });
   });
 });

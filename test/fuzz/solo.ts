@@ -243,6 +243,8 @@ class Solo {
         if (effect.reason === Reason.QuotaExceeded) return;
         if (!effect.filter.startsWith("$SYS/")) throw new Find(`nobody may ${effect.action} ${effect.filter}`);
         return;
+      case "undecided":
+        throw new Find(`nobody is asked what a client may: ${effect.detail}`);
       case "report":
         if (effect.reason === Reason.UnspecifiedError) throw new Find(`caught in the core: ${effect.detail}`);
         return;

@@ -5,7 +5,7 @@ import type { Network } from "../../src/access/network.ts";
 import { Reception } from "../../src/access/reception.ts";
 import { PasswordAuthenticator } from "../../src/access/password-authenticator.ts";
 import { readConfig } from "../../src/config.ts";
-import type { Answer } from "../../src/core/authentication/asking.ts";
+import type { Recognition } from "../../src/core/authentication/asking.ts";
 import type { Arrival } from "../../src/core/authentication/identity.ts";
 import type { Mechanism } from "../../src/core/authentication/mechanism.ts";
 import { ScramSha256 } from "../../src/core/authentication/scram.ts";
@@ -37,7 +37,7 @@ export function identify(
 ): string | undefined {
   const reception = receptionOf(readConfig(env).access, NO_NETWORK, NO_DIRECTORY);
   const credentials = { arrival: NO_ARRIVAL, clientId: "client", ...said };
-  const answer = reception.answer({ type: "identify", credentials }, 0) as Answer;
+  const answer = reception.answer({ type: "identify", credentials }, 0) as Recognition;
   if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
   if (answer.type !== "accepted") throw new Error("nothing is to be continued");
   return answer.identity.user;

@@ -12,16 +12,55 @@ import { TopicSet } from "../../mqtt/topic-set.ts";
 import { ACTION_BITS, type Clause } from "./clause.ts";
 import type { Action, Rule } from "./rule.ts";
 
-/** Topics, filters and shares have to be valid. `$SYS/…` may be published to by no client, whatever is said here. */
+/**
+ * Topics, filters and shares have to be valid. `$SYS/…` may be published to by no client, whatever is said here.
+ *
+ * Undefined is neither yes nor no: it has to be asked first. Whoever does not ask has to take it for no.
+ */
 export interface Permissions {
   /** With RETAIN it takes `retain` besides `publish`. */
-  mayPublish(topic: string, retain: boolean): boolean;
+  mayPublish(topic: string, retain: boolean): boolean | undefined;
   /** `$share/group/filter` is judged by its filter. */
-  maySubscribe(filter: string): boolean;
+  maySubscribe(filter: string): boolean | undefined;
   /** That a will is published takes `will`, and all that publishing it takes. */
-  mayWill(topic: string, retain: boolean): boolean;
+  mayWill(topic: string, retain: boolean): boolean | undefined;
+  /** Absent: nothing has to be asked. */
+  readonly asked?: Asked;
   /** One action by itself, a topic or a filter, and why: for people who ask, not for packets. */
   explain(action: Action, filter: string): Decision;
+}
+
+/** One action by itself, with a topic or a filter. */
+export interface Need {
+  readonly action: Action;
+  readonly filter: string;
+}
+
+/** What is known of the answers of somebody who is asked. */
+export interface Asked {
+  /** What time it is now, in milliseconds since 1970: what was known for so long is known no more. */
+  at(now: number): void;
+  /** Those of the needs that have to be asked. */
+  unknown(needs: readonly Need[]): readonly Need[];
+  /**
+   * What has been answered, need by need. It is known until {@link Asked.forget}, and of not too many for longer.
+   *
+   * @param until in milliseconds since 1970
+   */
+  learn(needs: readonly Need[], allowed: readonly boolean[], until: number): void;
+  /** What was asked for is done: only what is known for longer is known from here on. */
+  forget(): void;
+}
+
+/** What publishing a message takes, or having a will. */
+export function publishing(topic: string, retain: boolean, will = false): readonly Need[] {
+  const actions: Action[] = ["publish", ...(retain ? (["retain"] as const) : []), ...(will ? (["will"] as const) : [])];
+  return actions.map((action) => ({ action, filter: topic }));
+}
+
+/** What subscribing with a filter takes. */
+export function subscribing(filter: string): Need {
+  return { action: "subscribe", filter: parseShare(filter)?.filter ?? filter };
 }
 
 export interface Decision {

@@ -1,6 +1,7 @@
 /** Who may do what, of all clients. */
 
 import { type Clause, Draft } from "./clause.ts";
+import { AskedPermissions } from "./asked-permissions.ts";
 import { EVERYTHING, type Permissions, RuledPermissions } from "./permissions.ts";
 import type { Rule } from "./rule.ts";
 import type { Subject } from "./rule-filter.ts";
@@ -45,6 +46,19 @@ export class RuledPolicy implements Policy {
       if (clause) clauses.push(clause);
     }
     return new RuledPermissions(clauses);
+  }
+}
+
+/** Nobody may anything but what a rule says, or else somebody who is asked. */
+export class AskingPolicy implements Policy {
+  readonly rules: Policy;
+
+  constructor(rules: Policy) {
+    this.rules = rules;
+  }
+
+  of(client: Client): Permissions {
+    return new AskedPermissions(this.rules.of(client));
   }
 }
 

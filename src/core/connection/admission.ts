@@ -6,7 +6,7 @@
 import type { Auth, Connect } from "../../mqtt/codec.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { type Access, sessionOf } from "../authentication/access.ts";
-import type { Answer, Question } from "../authentication/asking.ts";
+import type { Question, Recognition } from "../authentication/asking.ts";
 import type { Arrival, Identity } from "../authentication/identity.ts";
 import type { Policy } from "../authorization/policy.ts";
 import type { Permissions } from "../authorization/permissions.ts";
@@ -107,7 +107,7 @@ export class Admission {
    *
    * @throws MqttError when it is not
    */
-  answered(answer: Exclude<Answer, { readonly type: "current" }>, now: number): Auth | undefined {
+  answered(answer: Recognition, now: number): Auth | undefined {
     this.#asked = false;
     if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);
     if (answer.type === "accepted") this.#admit(answer.identity, now);
@@ -126,12 +126,9 @@ export class Admission {
     this.#door?.check({ clientId: this.#clientId, user }, now);
     if (!known) this.#door?.enter(`${tenant ?? ""}/${sessionOf(user, this.#clientId, this.#access)}`, now);
     const { policy } = this.#access;
-    const permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
-    const { will } = this.#connect!;
-    if (!known && will && !permissions.mayWill(will.topic, will.retain)) throw refused("the will may not be published");
     this.#identity = identity;
     this.#policy = policy;
-    this.#permissions = permissions;
+    this.#permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
   }
 
   /** The client is still who it was, as far as is known by now. Returns true when it may something else than before. */

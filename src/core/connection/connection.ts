@@ -38,9 +38,9 @@ import { ByteReader, LinkFormatError } from "../../link/bytes.ts";
 import type { ConnectionBound, KeepRecord, WelcomeRecord } from "../../link/records.ts";
 import * as records from "../../link/records.ts";
 import { type Access, sessionOf } from "../authentication/access.ts";
-import type { Answer, Question } from "../authentication/asking.ts";
+import type { Answer, Question, Recognition } from "../authentication/asking.ts";
 import type { Arrival } from "../authentication/identity.ts";
-import type { Permissions } from "../authorization/permissions.ts";
+import { type Need, type Permissions, publishing, subscribing } from "../authorization/permissions.ts";
 import type { Action } from "../authorization/rule.ts";
 import type { Door } from "../bans/door.ts";
 import type { Limits, Settings } from "../limits.ts";
@@ -54,10 +54,10 @@ import { Leaving } from "./leaving.ts";
 import { LinkLife } from "./link-life.ts";
 import { Output } from "./output.ts";
 import { Publishing } from "./publishing.ts";
+import { Rights } from "./rights.ts";
 import { introduction, SessionLink } from "./session-link.ts";
 import type { ShardLink } from "./shard-link.ts";
 import { ShardLinks } from "./shard-links.ts";
-import { Standing } from "./standing.ts";
 import { Subscribing } from "./subscribing.ts";
 
 /** A CONNECT cannot begin otherwise, so whoever does need not be heard to the end [MQTT-3.1.0-1]. */
@@ -103,10 +103,9 @@ export class Connection {
   // Set by CONNECT.
   #connect: Connect | undefined;
   readonly #admission: Admission;
-  /** Whether that still holds; asked when something passes. */
-  readonly #standing = new Standing();
-  /** A packet that was read waits for that. */
-  #held = false;
+  readonly #rights: Rights;
+  /** The client's socket closed while what it had sent was waiting. */
+  #isGone = false;
   /** What an exchange ended with; CONNACK says it. */
   #authenticated: Auth | undefined;
   /** How long the session outlives this connection; DISCONNECT may change it. */
@@ -138,6 +137,7 @@ export class Connection {
     this.#budget = new Budget(config.limits.connectionCpuSecondsMax);
     this.#connectBy = now + config.limits.connectSecondsMax * 1000;
     this.#admission = new Admission(config.access, config.arrival, config.door);
+    this.#rights = new Rights(this, config.access, this.#admission);
     this.#session = new SessionLink(this.life("session"), this.effects);
   }
 
@@ -210,8 +210,7 @@ export class Connection {
       this.#budget.piece(chunk.length);
       this.#reader.push(chunk);
       if (this.#isWaiting && this.#reader.heldBytes > 2 * this.limits.packetBytesMax) {
-        if (this.#standing.isWaiting) this.#lapse(now);
-        else this.#fail(Reason.QuotaExceeded, "too much sent before CONNACK", now);
+        if (!this.#rights.lapse(now)) this.#fail(Reason.QuotaExceeded, "too much sent while it has to wait", now);
       }
       this.#consume(now);
     }
@@ -226,7 +225,9 @@ export class Connection {
 
   /** The client's socket is closed, by whomever. */
   clientClosed(now: number): readonly Effect[] {
-    this.#leave(true, now);
+    // What it has sent before is done first: who publishes and leaves would otherwise have published nothing.
+    if (this.#phase === "open" && this.#rights.waits) this.#isGone = true;
+    else this.#leave(true, now);
     return this.#settle(now);
   }
 
@@ -238,13 +239,13 @@ export class Connection {
 
   /** A question of the connection is answered, by whoever knows. */
   answered(answer: Answer, now: number): readonly Effect[] {
-    if (this.#phase === "authenticating" || this.#phase === "open") {
-      this.#guard(now, () => {
-        if (answer.type === "current") this.#onCurrent(answer, now);
-        else this.#onAnswer(answer, now);
-      });
-      this.#consume(now);
-    }
+    if (this.#phase === "leaving" || this.#phase === "done") return this.#settle(now);
+    this.#guard(now, () => {
+      if (answer.type === "decided") this.#rights.decided(answer, now);
+      else if (answer.type === "current") this.#rights.current(answer, now);
+      else this.#onAnswer(answer, now);
+    });
+    this.#consume(now);
     return this.#settle(now);
   }
 
@@ -258,13 +259,13 @@ export class Connection {
 
   linkFrame(name: LinkName, frame: Uint8Array, now: number): readonly Effect[] {
     this.#budget.piece(frame.length);
-    if (name !== "session" && this.#holds(now)) this.#standing.hold(name, frame);
-    else this.#take(name, frame, now);
+    if (name !== "session" && this.#phase === "open" && this.#rights.holds(now)) this.#rights.hold(name, frame);
+    else this.take(name, frame, now);
     this.#consume(now);
     return this.#settle(now);
   }
 
-  #take(name: LinkName, frame: Uint8Array, now: number): void {
+  take(name: LinkName, frame: Uint8Array, now: number): void {
     try {
       const reader = new ByteReader(frame);
       while (!reader.done && this.#phase !== "done") {
@@ -300,14 +301,14 @@ export class Connection {
       if (this.#keepalive?.expired(now)) this.#drop("keep alive timeout", now);
       else if (now >= this.#connectBy) this.#fail(Reason.NotAuthorized, "not authenticated in time", now);
     }
-    if (this.#phase === "open" && now >= (this.#standing.deadline ?? Infinity)) {
-      this.#lapse(now);
+    if (this.#phase === "open" && now >= (this.#rights.deadline ?? Infinity)) {
+      this.#rights.lapse(now);
       this.#consume(now);
     }
     if (this.#phase === "open") {
       const { deadline: expiresAt = Infinity } = this.#admission;
       // A client that is not listened to is not silent.
-      if (!this.#standing.isWaiting && this.#keepalive!.expired(now))
+      if (!this.#rights.waits && this.#keepalive!.expired(now))
         this.#fail(Reason.KeepAliveTimeout, "keep alive timeout", now);
       else if (now >= expiresAt) this.#fail(Reason.MaximumConnectTime, "what it proved who it is by has expired", now);
       else {
@@ -327,6 +328,31 @@ export class Connection {
   /** The client may not do that. */
   denied(action: Action, filter: string, reason: Reason = Reason.NotAuthorized): void {
     this.effects.push({ type: "denied", action, filter, reason });
+  }
+
+  /** Asks whoever knows; the answer comes with {@link answered}. */
+  ask(question: Question): void {
+    this.#budget.exchange();
+    this.effects.push({ type: "ask", question });
+  }
+
+  /** The packet in hand is taken anew when it is known whether the client may do these. */
+  await(needs: readonly Need[], now: number): void {
+    this.#reader.unread();
+    this.#rights.when(needs, now, () => {});
+  }
+
+  get subscribed(): readonly Need[] {
+    return this.#subscribing!.needs;
+  }
+
+  /** What is under way from a shard may be what the client may not have any more: the shard begins again without it. */
+  withdraw(now: number): void {
+    for (const shard of this.#subscribing!.withdraw(now)) {
+      if (!this.#shards!.get(shard)!.life.usable) continue;
+      this.effects.push({ type: "closeLink", link: shard });
+      this.#linkBroken(shard, now);
+    }
   }
 
   get permissions(): Permissions {
@@ -382,8 +408,8 @@ export class Connection {
   // Packets of the client.
 
   #consume(now: number): void {
+    if (this.#phase === "open") this.#rights.at(now);
     this.#guard(now, () => {
-      if (this.#held && this.#takesPackets) this.#onPacket(now);
       while (this.#takesPackets && this.#reader.next()) {
         if (this.#phase === "connecting") this.#onConnect(now);
         else if (this.#phase === "open") this.#onPacket(now);
@@ -394,11 +420,14 @@ export class Connection {
         this.#drop("the first packet is not CONNECT", now);
       }
     });
+    if (this.#phase !== "open") return;
+    this.#rights.done();
+    if (this.#isGone && !this.#rights.waits) this.#leave(true, now);
   }
 
   get #takesPackets(): boolean {
-    if (this.#phase === "open") return !this.#standing.isWaiting;
-    if (this.#phase === "connecting") return true;
+    if (this.#rights.waits) return false;
+    if (this.#phase === "open" || this.#phase === "connecting") return true;
     // They wait for CONNACK, but not of a client that may send none.
     if (this.#phase === "joining") return this.#admission.isExchange;
     return this.#phase === "authenticating" && !this.#admission.asked;
@@ -406,7 +435,7 @@ export class Connection {
 
   /** What the client sends is kept for later. */
   get #isWaiting(): boolean {
-    return this.#phase === "joining" || this.#phase === "authenticating" || this.#standing.isWaiting;
+    return this.#phase === "joining" || this.#phase === "authenticating" || this.#rights.waits;
   }
 
   #onPacket(now: number): void {
@@ -414,8 +443,10 @@ export class Connection {
     const version = this.#connect!.version;
     checkFixedHeader(reader.type, reader.flags, version);
     this.#keepalive!.packet(now);
-    this.#held = this.#standing.isStale(now) && isJudged(reader.type) && this.#holds(now);
-    if (this.#held) return;
+    if (isJudged(reader.type) && this.#rights.holds(now)) {
+      reader.unread();
+      return;
+    }
     this.#budget.packet();
     switch (reader.type) {
       case PacketType.PUBLISH:
@@ -466,7 +497,7 @@ export class Connection {
       decodeDisconnect(reader, 5);
       this.#leave(false, now);
     } else if (reader.type === PacketType.AUTH && this.#phase === "authenticating") {
-      this.#ask(this.#admission.auth(decodeAuth(reader)));
+      this.ask(this.#admission.auth(decodeAuth(reader)));
     } else {
       throw new MqttError(Reason.ProtocolError, `packet type ${reader.type} before CONNACK`);
     }
@@ -474,7 +505,7 @@ export class Connection {
 
   /** Re-authentication; everything else goes on meanwhile [MQTT §4.12.1]. */
   #onAuth(): void {
-    this.#ask(this.#admission.auth(decodeAuth(this.#reader)));
+    this.ask(this.#admission.auth(decodeAuth(this.#reader)));
   }
 
   /** A client has a QoS 2 delivery, or will not have it [MQTT-4.3.3-4]. */
@@ -515,31 +546,39 @@ export class Connection {
       const question = this.#admission.connect(connect, this.#config.connectionId, now);
       admit(connect, this.settings);
       if (this.#admission.isExchange) this.#keepalive = new Keepalive(connect.keepAliveSeconds, now);
-      this.#ask(question);
+      this.ask(question);
     } catch (error) {
       if (!(error instanceof MqttError)) throw error;
       this.#refuse(error, connect.version, now);
     }
   }
 
-  #ask(question: Question): void {
-    this.#budget.exchange();
-    this.effects.push({ type: "ask", question });
-  }
-
   /** It is known who the client is, or the broker's part of an exchange goes to it. */
-  #onAnswer(answer: Exclude<Answer, { readonly type: "current" }>, now: number): void {
+  #onAnswer(answer: Recognition, now: number): void {
     const auth = this.#admission.answered(answer, now);
     if (this.#phase === "open") {
       this.#reply(encodeAuth(auth!));
-      if (answer.type === "accepted") this.#renewed(now);
+      if (answer.type === "accepted") this.#rights.renewed(now);
     } else if (auth?.reason === Reason.ContinueAuthentication) {
       this.#reply(encodeAuth(auth));
     } else {
       this.#authenticated = auth;
-      this.#standing.known(this.#config.access.freshUntil, now);
-      this.#join(now);
+      this.#rights.known(now);
+      this.#admitted(now);
     }
+  }
+
+  /** It is known who the client is; a will that it may not have ends the connection before it has begun [MQTT §3.1.4]. */
+  #admitted(now: number): void {
+    const { will } = this.#connect!;
+    this.#rights.at(now);
+    const may = !will || this.permissions.mayWill(will.topic, will.retain);
+    if (may === undefined) {
+      this.#rights.when(publishing(will!.topic, will!.retain, true), now, (later) => this.#admitted(later));
+      return;
+    }
+    if (!may) throw new MqttError(Reason.NotAuthorized, "the will may not be published");
+    this.#join(now);
   }
 
   #join(now: number): void {
@@ -556,61 +595,9 @@ export class Connection {
     this.#session.open(introduction(connect, names, this.#expirySeconds, now), now);
   }
 
-  // Whether what is known of the client still holds.
-
-  /** What is about to pass has to wait: it is asked, or was, whether it may. */
-  #holds(now: number): boolean {
-    if (this.#phase !== "open") return false;
-    if (this.#standing.isWaiting) return true;
-    if (!this.#standing.isStale(now)) return false;
-    this.effects.push({ type: "ask", question: this.#standing.ask(this.#admission.identity!, now) });
-    return true;
-  }
-
-  #onCurrent({ doubt, identity }: Extract<Answer, { readonly type: "current" }>, now: number): void {
-    if (!this.#standing.answered(doubt) || this.#phase !== "open") return;
-    if (!identity) throw new MqttError(Reason.NotAuthorized, "the user is gone, or has another password");
-    if (this.#admission.confirmed(identity)) this.#withdraw(now);
-    this.#goOn(now);
-  }
-
-  /** The client has proven once more who it is, and may perhaps something else. */
-  #renewed(now: number): void {
-    this.#standing.renewed();
-    this.#withdraw(now);
-    this.#goOn(now);
-  }
-
-  /** What is under way from a shard may be what the client may not have any more: the shard begins again without it. */
-  #withdraw(now: number): void {
-    for (const shard of this.#subscribing!.withdraw(now)) {
-      if (!this.#shards!.get(shard)!.life.usable) continue;
-      this.effects.push({ type: "closeLink", link: shard });
-      this.#linkBroken(shard, now);
-    }
-  }
-
-  /** What waited goes on, by what is known now. */
-  #goOn(now: number): void {
-    this.#standing.known(this.#config.access.freshUntil, now);
-    this.#letGo(now);
-  }
-
-  /** What waited goes on, by what was known before. */
-  #lapse(now: number): void {
-    this.#standing.lapse(now);
-    this.#letGo(now);
-  }
-
-  #letGo(now: number): void {
-    for (let held = this.#standing.release(); held; held = this.#standing.release()) {
-      this.#take(held.shard, held.frame, now);
-    }
-  }
-
   /** When the client has been silent for too long, or has not been listened to for long enough. */
   get #patience(): { readonly deadline: number | undefined } | undefined {
-    return this.#standing.isWaiting ? this.#standing : this.#keepalive;
+    return this.#rights.waits ? this.#rights : this.#keepalive;
   }
 
   #onDisconnect(now: number): void {
@@ -631,7 +618,7 @@ export class Connection {
   #fromSession(record: ConnectionBound, now: number): void {
     switch (record.kind) {
       case records.Kind.Welcome:
-        if (this.#session.welcome(record, now) && this.#phase === "joining") this.#open(record, now);
+        if (this.#session.welcome(record, now) && this.#phase === "joining") this.#welcome(record, now);
         return;
       case records.Kind.Refused:
         this.#session.settle();
@@ -647,6 +634,11 @@ export class Connection {
       default:
         throw new LinkFormatError(`record ${record.kind} is not a session object's`);
     }
+  }
+
+  #welcome(welcome: WelcomeRecord, now: number): void {
+    const needs = welcome.subscriptions.map(({ filter }) => subscribing(filter));
+    this.#rights.when(needs, now, (later) => this.#open(welcome, later));
   }
 
   #open(welcome: WelcomeRecord, now: number): void {
@@ -741,7 +733,7 @@ export class Connection {
   #linkBroken(name: LinkName, now: number): void {
     if (this.#phase === "done") return;
     if (name !== "session") {
-      this.#standing.drop(name);
+      this.#rights.drop(name);
       if (!this.#shards!.broken(name, now)) this.#fail(Reason.ServerBusy, `shard ${name} is away`, now);
     } else if (!this.#session.broken(now)) {
       const reason = this.#phase === "joining" ? Reason.ServerUnavailable : Reason.ServerBusy;
@@ -836,7 +828,7 @@ export class Connection {
     if (this.#phase === "open" && this.#budget.spent) this.#retire(now);
     if (this.#publishing?.hasLost) this.#tellLost(this.#publishing, now);
     if (this.#phase === "leaving") {
-      this.#letGo(now);
+      this.#rights.release(now);
       this.#leaving!.proceed(now);
     }
     this.#shards?.flush(now);

@@ -21,10 +21,12 @@ export type Effect =
   /** Send the text ping that the platform answers without waking the object; report `linkPong`. */
   | { readonly type: "pingLink"; readonly link: LinkName }
   | { readonly type: "closeLink"; readonly link: LinkName }
-  /** Find out what the connection asks; report `answered`. */
+  /** Find out what the connection asks; report `answered`. It asks one thing of each kind at a time. */
   | { readonly type: "ask"; readonly question: Question }
   /** The client was not allowed to do something with a topic or a filter, or not so often. */
   | { readonly type: "denied"; readonly action: Action; readonly filter: string; readonly reason: Reason }
+  /** What the client may could not be found out, and so it may not. */
+  | { readonly type: "undecided"; readonly detail: string }
   /** Something worth a log line: the client's CONNECT was refused or the client disconnected, and why. */
   | {
       readonly type: "report";

@@ -12,7 +12,7 @@ import { PacketType } from "../../mqtt/packet.ts";
 import { type Publish } from "../../mqtt/publish.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { encodeUtf8, isUtf8 } from "../../mqtt/utf8.ts";
-import type { Permissions } from "../authorization/permissions.ts";
+import { type Need, type Permissions, publishing } from "../authorization/permissions.ts";
 import type { Action } from "../authorization/rule.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import type { Limits, Settings } from "../limits.ts";
@@ -30,6 +30,8 @@ export interface PublishingHost {
   readonly permissions: Permissions;
   /** The client may not do that. */
   denied(action: Action, filter: string): void;
+  /** The packet in hand is taken anew when it is known whether the client may do these. */
+  await(needs: readonly Need[], now: number): void;
   /** The link to a shard, opened if it was not. */
   link(shard: number, now: number): ShardLink;
   /** False until all shards have said which packet ids of QoS 2 they hold of the session. */
@@ -110,14 +112,21 @@ export class Publishing {
       throw new MqttError(Reason.QosNotSupported, `QoS ${packet.qos} above Maximum QoS ${CAPABILITIES.maximumQos}`);
     }
     const topic = this.#aliases.resolve(packet.topic, packet.alias);
+    // `$SYS/…` are the server's own topics [MQTT §4.7.2].
+    const may = !topic.startsWith("$SYS/") && this.#host.permissions.mayPublish(topic, packet.retain);
+    if (may === undefined) {
+      // Nothing has been done but to set an alias, which is set to the same again.
+      this.#host.await(publishing(topic, packet.retain), now);
+      return;
+    }
     const bytes = packet.payload.length + packet.properties.length;
     // Others wait only behind QoS 2, so that the last of them is the one that is retained [MQTT-3.3.1-5].
-    if (this.#waiting.length === 0 && (packet.qos < 2 || !this.#waits)) this.#publish(topic, packet, now);
+    if (this.#waiting.length === 0 && (packet.qos < 2 || !this.#waits)) this.#publish(topic, packet, may, now);
     else if (packet.qos === 0 && this.#isFull(bytes)) this.dropped += 1;
-    else this.#wait(bytes, (later) => this.#publish(topic, packet, later));
+    else this.#wait(bytes, (later) => this.#publish(topic, packet, may, later));
   }
 
-  #publish(topic: string, packet: Publish, now: number): void {
+  #publish(topic: string, packet: Publish, may: boolean, now: number): void {
     if (packet.qos > 0 && this.#repeats(packet)) return;
     if (this.#isExcessive(topic, packet, now)) {
       this.#exceed(packet);
@@ -129,8 +138,7 @@ export class Publishing {
       this.#answer(packet.qos, packet.packetId, Reason.PayloadFormatInvalid);
       return;
     }
-    // `$SYS/…` are the server's own topics [MQTT §4.7.2].
-    if (topic.startsWith("$SYS/") || !this.#host.permissions.mayPublish(topic, packet.retain)) {
+    if (!may) {
       this.#deny(topic, packet);
       return;
     }

@@ -12,7 +12,7 @@ import { MqttError, Reason } from "../../mqtt/reason.ts";
 import { validateTopicFilter } from "../../mqtt/topic.ts";
 import { type KeepRecord, RETAINED_FOLLOW, type SubscriptionRecord } from "../../link/records.ts";
 import type { Limits } from "../limits.ts";
-import type { Permissions } from "../authorization/permissions.ts";
+import { type Need, type Permissions, subscribing } from "../authorization/permissions.ts";
 import type { Action } from "../authorization/rule.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import { FilterQuota } from "./filter-quota.ts";
@@ -37,6 +37,8 @@ export interface SubscribingHost {
   readonly permissions: Permissions;
   /** The client may not do that, or not so much of it. */
   denied(action: Action, filter: string, reason?: Reason): void;
+  /** The packet in hand is taken anew when it is known whether the client may do these. */
+  await(needs: readonly Need[], now: number): void;
   /** True when every shard that held state of the session before this connection goes by the list that it was given. */
   readonly resumed: boolean;
   /** The link to a shard, opened if it was not. */
@@ -100,6 +102,11 @@ export class Subscribing {
 
   subscribe(packet: Subscribe, now: number): void {
     this.#bound(packet.subscriptions.length);
+    const unknown = this.#unknown(packet);
+    if (unknown.length > 0) {
+      this.#host.await(unknown, now);
+      return;
+    }
     const entries = packet.subscriptions.map((wanted, at) => this.#entry(wanted, at, packet.subscriptionId ?? 0));
     this.#send({ type: "subscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
   }
@@ -108,6 +115,11 @@ export class Subscribing {
     this.#bound(packet.filters.length);
     const entries = packet.filters.map((filter) => this.#leaving(filter));
     this.#send({ type: "unsubscribe", packetId: packet.packetId, entries, deadline: now + CONFIRM_MS }, now);
+  }
+
+  /** What it takes to go on with the subscriptions that there are. */
+  get needs(): readonly Need[] {
+    return [...this.#filters.keys()].map(subscribing);
   }
 
   /**
@@ -191,6 +203,14 @@ export class Subscribing {
     }
   }
 
+  /** What has to be asked first. Filters that are none are refused without. */
+  #unknown({ subscriptions }: Subscribe): readonly Need[] {
+    const { asked } = this.#host.permissions;
+    if (!asked) return [];
+    const valid = subscriptions.filter(({ filter }) => this.#wrong(filter) === undefined);
+    return asked.unknown(valid.map(({ filter }) => subscribing(filter)));
+  }
+
   /** @param at where it is in its packet */
   #entry(wanted: SubscriptionRequest, at: number, identifier: number): Entry {
     const refused = this.#refusal(wanted.filter, at);
@@ -207,13 +227,19 @@ export class Subscribing {
     return entry;
   }
 
-  #refusal(filter: string, at: number): Reason | undefined {
+  #wrong(filter: string): Reason | undefined {
     try {
       validateTopicFilter(filter, this.#host.limits);
     } catch (error) {
       if (error instanceof MqttError) return error.reason;
       throw error;
     }
+    return undefined;
+  }
+
+  #refusal(filter: string, at: number): Reason | undefined {
+    const wrong = this.#wrong(filter);
+    if (wrong !== undefined) return wrong;
     if (!this.#host.permissions.maySubscribe(filter)) {
       this.#host.denied("subscribe", filter);
       return Reason.NotAuthorized;

@@ -249,6 +249,27 @@ describe("while there is no answer", () => {
     }
   });
 
+  test.each([true, false])("who publishes and leaves at once has published (with DISCONNECT: %s)", (politely) => {
+    const { reception, world, other } = site();
+    other.subscribe("a", 1);
+    other.subscribe("will", 1);
+    const client = world.client("leaving");
+    const will = { topic: "will", payload: Buffer.from("gone"), qos: 0 as const, retain: false };
+    client.connect({ will });
+    world.advance(FRESH_MS);
+    reception.answers = false;
+    client.publish("a", "last");
+    if (politely) client.send({ cmd: "disconnect" });
+    world.settle();
+    client.cut();
+    world.settle();
+    client.driver.answered(reception.resolve());
+    other.driver.answered(reception.resolve(reception.doubts.find((doubt) => doubt !== reception.doubts.at(-1))));
+    world.advance(10_000);
+    expect(other.payloads).toEqual(politely ? ["last"] : ["last", "gone"]);
+    expect(client.driver.done).toBe(true);
+  });
+
   test("a client with a short keep alive that is not listened to is not silent", () => {
     const reception = new Changing();
     const world = new World({ shards: 2, delayMs: 0, reception });

@@ -107,6 +107,19 @@ describe("LOGIN_LIMITER_…", () => {
     expect(limiter.keys).toEqual([]);
   });
 
+  test("who is known goes on, however many others at its address guess", async () => {
+    const limiter = new Counting(0);
+    const { turnstile, login } = scene({ LOGIN_LIMITER_ADDRESS: limiter, LOGIN_LIMITER_USER: limiter });
+    await login(WRONG);
+    const identity = identityOf("alice");
+    const doubt = { type: "current", identity } as const;
+    const current = { type: "current", doubt, identity } as const;
+    expect(await turnstile.pass(doubt, "192.0.2.1", false, 1, () => current)).toBe(current);
+    const decide = { type: "decide", client: { user: "alice", clientId: "c", claims: new Map() }, needs: [] } as const;
+    const decided = { type: "decided", allowed: [], seconds: 0 } as const;
+    expect(await turnstile.pass(decide, "192.0.2.1", false, 1, () => decided)).toBe(decided);
+  });
+
   test("what is remembered of guessers is bounded, whatever names they make up", async () => {
     const limiter: Limiter = { limit: () => Promise.resolve({ success: false }) };
     const s = scene({ LOGIN_LIMITER_ADDRESS: limiter, LOGIN_LIMITER_USER: limiter });

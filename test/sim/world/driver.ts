@@ -19,6 +19,8 @@ export class Driver implements Party {
   readonly lost: { qos0: number; refused: number }[] = [];
   /** What it was not allowed to do, in words. */
   readonly denied: string[] = [];
+  /** Why it was not allowed to do what nobody could say whether it may. */
+  readonly undecided: string[] = [];
   /** Links that do not open. */
   readonly barred = new Set<LinkName>();
   client!: Client;
@@ -115,13 +117,13 @@ export class Driver implements Party {
   }
 
   #perform(effects: readonly Effect[]): void {
-    let question: Question | undefined;
+    const questions: Question[] = [];
     for (const effect of effects) {
-      if (effect.type === "ask") question = effect.question;
+      if (effect.type === "ask") questions.push(effect.question);
       else this.#do(effect);
     }
     this.#arm();
-    if (question) this.#ask(question);
+    for (const question of questions) this.#ask(question);
   }
 
   #arm(): void {
@@ -133,7 +135,11 @@ export class Driver implements Party {
     const world = this.#world;
     const answer = world.reception.answer(question, world.now);
     if (answer instanceof Promise) throw new Error("in a simulated world questions are answered without promises");
-    this.answered(answer);
+    const take = (): void => this.answered(answer);
+    const delayMs = world.answerMs?.(question);
+    if (delayMs === undefined) take();
+    // In a channel of its own: a later question may be answered earlier.
+    else world.push(world.channel(), take, 0, `answer to ${question.type}`, delayMs);
   }
 
   answered(answer: Answer): void {
@@ -167,6 +173,9 @@ export class Driver implements Party {
         return;
       case "denied":
         this.denied.push(`${effect.action} ${effect.filter}`);
+        return;
+      case "undecided":
+        this.undecided.push(effect.detail);
         return;
       case "report":
         this.reports.push(effect);

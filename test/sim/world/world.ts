@@ -7,6 +7,7 @@
  */
 
 import { OPEN_RECEPTION, type Reception } from "../../../src/access/reception.ts";
+import type { Question } from "../../../src/core/authentication/asking.ts";
 import type { Arrival } from "../../../src/core/authentication/identity.ts";
 import type { Door } from "../../../src/core/bans/door.ts";
 import { DEFAULT_LIMITS, DEFAULT_SETTINGS, type Limits, type Settings } from "../../../src/core/limits.ts";
@@ -39,6 +40,8 @@ export interface WorldOptions {
   readonly idleMs?: number | undefined;
   /** After so much time the alarm of an object goes off again whose turn failed. Undefined: it does not. */
   readonly alarmRetryMs?: number | undefined;
+  /** How long the answer to a question takes; undefined, as without this: none, it comes within the turn. */
+  readonly answerMs?: ((question: Question) => number | undefined) | undefined;
   /** Uniform in [0, 1), for the connections' jitter. */
   readonly random?: () => number;
   /** Which of `ready` things happens next, from 0. */
@@ -76,6 +79,7 @@ export class World {
   readonly unsavedMs: number;
   readonly alarmRetryMs: number | undefined;
   readonly idleMs: number | undefined;
+  readonly answerMs: WorldOptions["answerMs"];
   readonly #pick: ((ready: number) => number) | undefined;
   readonly #delayMs: number;
   readonly #agenda = new Agenda();
@@ -92,6 +96,7 @@ export class World {
     this.unsavedMs = options.unsavedMs ?? 0;
     this.alarmRetryMs = options.alarmRetryMs;
     this.idleMs = options.idleMs;
+    this.answerMs = options.answerMs;
     this.#pick = options.pick;
     this.#delayMs = options.delayMs ?? 1;
     this.shards = Array.from({ length: this.placement.shards }, (_, shard) => new ShardNode(this, shard));
