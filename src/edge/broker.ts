@@ -1,4 +1,4 @@
-/** What a Worker's isolate has for all of its clients. */
+/** What a Worker has for its clients: of its isolate, but for the bindings, which are those of the request. */
 
 import type { Reception } from "../access/reception.ts";
 import type { DirectorySource } from "../access/directory.ts";
@@ -40,26 +40,27 @@ function limitersOf(env: Env): Limiters {
   return limiters;
 }
 
-let broker: Broker | undefined;
+let isolate: Omit<Broker, "env"> | undefined;
 
 /** @throws ConfigError when a setting is wrong */
 export function brokerOf(env: Env): Broker {
-  if (!broker) {
-    const config = readConfig(env);
-    const { adminToken } = config.access;
-    const { flappingConnects: connects, flappingSeconds: seconds, flappingBanSeconds: banSeconds } = config.limits;
-    broker = {
-      env,
-      config,
-      reception: receptionOf(config.access, workersNetwork, directoryOf(env, config.tenant)),
-      refusals: new Refusals(),
-      strangers: new Strangers(config.limits),
-      turnstile: new Turnstile(limitersOf(env)),
-      door: new Door(new Bans(config.bans), new Flapping({ connects, seconds, banSeconds })),
-      admin: adminToken === undefined ? undefined : new AdminToken(adminToken, cryptography),
-    };
-  }
-  return broker;
+  isolate ??= isolateOf(env);
+  return { ...isolate, env };
+}
+
+function isolateOf(env: Env): Omit<Broker, "env"> {
+  const config = readConfig(env);
+  const { adminToken } = config.access;
+  const { flappingConnects: connects, flappingSeconds: seconds, flappingBanSeconds: banSeconds } = config.limits;
+  return {
+    config,
+    reception: receptionOf(config.access, workersNetwork, directoryOf(env, config.tenant)),
+    refusals: new Refusals(),
+    strangers: new Strangers(config.limits),
+    turnstile: new Turnstile(limitersOf(env)),
+    door: new Door(new Bans(config.bans), new Flapping({ connects, seconds, banSeconds })),
+    admin: adminToken === undefined ? undefined : new AdminToken(adminToken, cryptography),
+  };
 }
 
 /** Each call has a stub of its own: one on which a call failed fails for ever. */

@@ -74,6 +74,11 @@ export class RealSite implements Site {
     return site;
   }
 
+  /** Where the broker is reached, once it is up. */
+  get address(): Promise<Address> {
+    return this.#running.promise;
+  }
+
   async sleep(ms: number): Promise<void> {
     await after(ms);
   }

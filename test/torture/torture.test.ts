@@ -3,6 +3,7 @@
  * matrix of docs/architecture.md what it says fails, again and again. `npm run torture` does the same for longer, with
  * all faults at once and with other seeds.
  */
+import mqtt from "mqtt";
 import { expect, test } from "vitest";
 import { everybody } from "../trial/cast.ts";
 import { fault, type FaultName } from "../trial/faults.ts";
@@ -48,6 +49,31 @@ test("a disk that forgets what it was told to write is found out (seed 9)", { ti
   const outcome = await round(row, await RealSite.open({}, 3000));
   const rules = new Set(outcome.violations.map(({ rule }) => rule));
   expect([...rules].some((rule) => rule === "lost" || rule === "repeated" || rule === "retained")).toBe(true);
+});
+
+test("a Worker that dies takes the links of its client, and of nobody else", { timeout: 60_000 }, async () => {
+  const site = await RealSite.open();
+  const { wsUrl } = await site.address;
+  const clients = await Promise.all(
+    ["dying", "living"].map((clientId) => mqtt.connectAsync(wsUrl, { clientId, reconnectPeriod: 0 })),
+  );
+  try {
+    const [dying, living] = clients;
+    await Promise.all(clients.map((client) => client.subscribeAsync("t", { qos: 1 })));
+    await site.killWorker("dying");
+    const said: string[] = [];
+    dying!.on("message", (_, payload) => void said.push(`dying hears ${payload.toString()}`));
+    living!.on("message", (_, payload) => void said.push(`living hears ${payload.toString()}`));
+    void dying!.publishAsync("t", "nothing", { qos: 1 }).then(
+      () => said.push("dying has published"),
+      () => {},
+    );
+    for (const payload of ["1", "2"]) await living!.publishAsync("t", payload, { qos: 1 });
+    await expect.poll(() => said).toEqual(["living hears 1", "living hears 2"]);
+  } finally {
+    await Promise.all(clients.map((client) => client.endAsync(true)));
+    await site.close();
+  }
 });
 
 function round({ seed, faults, everyMs }: Row, site: RealSite): Promise<Outcome> {
