@@ -51,6 +51,8 @@ export interface BrokerOptions {
   limiters?: Record<string, { limit: number; period: 10 | 60 }>;
   /** Receives what the Worker and workerd print. Without it, that goes to this process's own output. */
   onLog?: (line: { level: string; message: string }) => void;
+  /** Worker modules that are bound to this one, by the name of the binding. */
+  services?: Record<string, string>;
   /** A Worker other than this one, for tests of this file. */
   configPath?: string;
 }
@@ -101,16 +103,28 @@ async function run(options: BrokerOptions, configPath: string, modules: Module[]
   }
   Object.assign(settings, options.vars);
   // Nobody but this machine can reach it.
-  const anybody = WHO_MAY_CONNECT.every((setting) => settings[setting] === undefined);
+  const anybody = WHO_MAY_CONNECT.every(
+    (setting) => settings[setting] === undefined && options.services?.[setting] === undefined,
+  );
   if (anybody) settings["ALLOW_ANONYMOUS"] = "true";
-  const miniflareOptions = convertV4MiniflareOptions({
+  const services = Object.entries(options.services ?? {}).map(([binding, contents]) => ({
+    name: `${name}-${binding.toLowerCase()}`,
+    modules: [{ type: "ESModule" as const, path: "index.js", contents }],
+    compatibilityDate: workerOptions["compatibilityDate"] as string,
+  }));
+  const bound = Object.keys(options.services ?? {}).map((binding, at) => [binding, services[at]!.name]);
+  const worker = {
     ...workerOptions,
     name,
     modules,
     bindings: settings,
     ...(options.limiters && { ratelimits: ratelimits(options.limiters) }),
-    connectHandlers: [{ protocol: "tcp", port: options.tcpPort, address: HOST }],
+    connectHandlers: [{ protocol: "tcp" as const, port: options.tcpPort, address: HOST }],
     unsafeDirectSockets: [{ host: HOST, port: options.port }],
+    serviceBindings: { ...(workerOptions["serviceBindings"] as object), ...Object.fromEntries(bound) },
+  };
+  const miniflareOptions = convertV4MiniflareOptions({
+    workers: [worker, ...services],
     host: HOST,
     port: 0,
     // `Request.cf` would otherwise be fetched from the network.

@@ -55,7 +55,7 @@ export class HookAuthenticator implements Authenticator {
         case "ignore":
           return { type: "passed" };
         case "deny":
-          return refused(denial(credentials), `denied: ${shown(said.data.reason ?? "")}`);
+          return refused(denial(credentials), `denied${shown(said.data.reason)}`);
         case "allow": {
           const identity = identityIn(said.data, credentials);
           const isOver = identity.expiresAt !== undefined && identity.expiresAt <= now;
@@ -122,8 +122,8 @@ function denial({ password }: Credentials): Reason {
   return password === undefined ? Reason.NotAuthorized : Reason.BadUserNameOrPassword;
 }
 
-function shown(reason: string): string {
-  return JSON.stringify(reason.slice(0, SHOWN_CHARACTERS_MAX));
+function shown(reason: string | undefined): string {
+  return reason === undefined ? "" : `: ${JSON.stringify(reason.slice(0, SHOWN_CHARACTERS_MAX))}`;
 }
 
 function unavailable(detail: string): Verdict {

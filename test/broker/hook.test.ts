@@ -1,5 +1,7 @@
 /** A hook over real sockets: clients that it knows, and a hook that does not do what it should. */
+import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Broker, startBroker } from "../../scripts/broker.ts";
 import { usersSetting } from "../support/users.ts";
@@ -131,4 +133,139 @@ test("each client is a question of its own, however alike they are", async () =>
   hook.reply = (_asked, response) => response.end(JSON.stringify({ result: ++count % 2 ? "allow" : "deny" }));
   const codes = await Promise.all(Array.from({ length: 6 }, () => connected()));
   expect(codes.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 0x86, 0x86, 0x86]);
+});
+
+describe("a hook that is asked about topics", () => {
+  let asking: Broker;
+  let asked: HookServer;
+  let dir: string;
+  /** What it allows of `authorize`; who comes it always does. */
+  let allows: (topic: string) => boolean;
+  const requests = () =>
+    asked.asked.filter(({ path }) => path.startsWith("/hook/authorize")).map(({ request }) => request["requests"]);
+
+  beforeAll(async () => {
+    asked = await HookServer.start();
+    dir = await temporaryStateDir();
+    const vars = {
+      HOOK_URL: asked.url,
+      HOOK_SECONDS_MAX: "1",
+      HOOK_AUTHORIZE: "true",
+      ACL: "pattern readwrite rule/%u/#",
+    };
+    asking = await startBroker({
+      port: 0,
+      tcpPort: 0,
+      stateDir: dir,
+      vars,
+      onLog: ({ message }) => printed.push(message),
+    });
+  });
+  beforeEach(() => {
+    asked.asked.length = 0;
+    allows = (topic) => !topic.includes("no");
+    asked.reply = ({ path, request }, response) => {
+      const wanted = request["requests"] as { topic: string }[] | undefined;
+      const said = path.startsWith("/hook/authorize")
+        ? { results: wanted!.map(({ topic }) => (allows(topic) ? "allow" : "deny")) }
+        : { result: "allow", claims: { site: "north" } };
+      response.end(JSON.stringify(said));
+    };
+  });
+  afterAll(async () => {
+    await asking.stop();
+    asked.stop();
+    await removeStateDir(dir);
+  });
+
+  async function come(connect: Parameters<Client["connect"]>[0] = {}): Promise<Client> {
+    const client = await Client.open(asking);
+    expect(await client.connect({ ...login, clientId: scope("c").replace("/", "-"), ...connect })).toMatchObject({
+      reasonCode: 0,
+    });
+    return client;
+  }
+
+  test("says what a client may, and is asked once", async () => {
+    const topic = scope("asked");
+    const client = await come({ clientId: "c-2" });
+    expect(await client.subscribe([{ topic }, { topic: `${topic}/no` }, { topic: "rule/meter-7/#" }])).toEqual([
+      1, 0x87, 1,
+    ]);
+    for (const payload of ["1", "2", "3"]) client.send(client.publishPacket(topic, payload));
+    for (const payload of ["1", "2", "3"]) await client.expectMessage(topic, payload);
+    client.send(client.publishPacket(`${topic}/no`, "x", { qos: 1 }));
+    await client.expectPacket({ cmd: "puback", reasonCode: 0x87 });
+    client.send(client.publishPacket("rule/meter-7/a", "x"));
+    await client.expectMessage("rule/meter-7/a", "x");
+    expect(requests()).toEqual([
+      [
+        { action: "subscribe", topic },
+        { action: "subscribe", topic: `${topic}/no` },
+      ],
+      [{ action: "publish", topic }],
+      [{ action: "publish", topic: `${topic}/no` }],
+    ]);
+    const { requests: _requests, ...who } = asked.asked.at(-1)!.request;
+    expect(who).toEqual({ user: "meter-7", clientId: "c-2", claims: { site: "north" } });
+  });
+
+  test("has a message of a client that publishes and leaves at once", async () => {
+    const topic = scope("asked");
+    const listener = await come();
+    await listener.subscribe([{ topic }]);
+    for (const transport of ["ws", "tcp"] as const) {
+      const client = await Client.open(asking, transport);
+      await client.connect(login);
+      client.send(client.publishPacket(topic, transport), { cmd: "disconnect", reasonCode: 0 });
+      client.end();
+      await listener.expectMessage(topic, transport);
+    }
+  });
+
+  test.each<[string, (response: ServerResponse) => void, string]>([
+    ["is slow", () => {}, "within 1 s"],
+    ["fails", (response) => response.writeHead(500).end(), "answers 500"],
+    ["says too little", (response) => response.end('{"results":[]}'), "its answer is wrong"],
+    ["says too much", (response) => response.end(`{"results":["allow"${" ".repeat(5000)}]}`), "more than"],
+  ])("that %s allows nothing, and the connection goes on", async (_what, reply, problem) => {
+    const client = await come();
+    const { reply: right } = asked;
+    asked.reply = (_asked, response) => reply(response);
+    client.send(client.publishPacket(scope("asked"), "x", { qos: 1 }));
+    await client.expectPacket({ cmd: "puback", reasonCode: 0x87 });
+    await expect.poll(() => printed.join("\n")).toContain(problem);
+    asked.reply = right;
+    client.send(client.publishPacket(scope("asked"), "x", { qos: 1 }));
+    expect(((await client.expectPacket({ cmd: "puback" })) as { reasonCode?: number }).reasonCode ?? 0).toBeLessThan(
+      0x80,
+    );
+  });
+});
+
+test("a Worker that is bound is a hook too, as it is in docs/hook.md", async () => {
+  const documented = await readFile(join(import.meta.dirname, "../../docs/hook.md"), "utf8");
+  const [, script] = /```js\n(\/\/ hook\/index\.js\n.*?)```/s.exec(documented)!;
+  const dir = await temporaryStateDir();
+  const vars = { HOOK_AUTHORIZE: "true" };
+  const bound = await startBroker({
+    port: 0,
+    tcpPort: 0,
+    stateDir: dir,
+    vars,
+    services: { HOOK: script! },
+    onLog: () => {},
+  });
+  try {
+    const client = await Client.open(bound);
+    expect(await client.connect(login)).toMatchObject({ reasonCode: 0 });
+    expect(await client.subscribe([{ topic: "meters/meter-7/#" }, { topic: "meters/#" }])).toEqual([1, 0x87]);
+    client.send(client.publishPacket("meters/meter-7/watt", "230"));
+    await client.expectMessage("meters/meter-7/watt", "230");
+    const other = await Client.open(bound);
+    expect(await other.connect({ ...login, password: Buffer.from("pen") })).toMatchObject({ reasonCode: 0x86 });
+  } finally {
+    await bound.stop();
+    await removeStateDir(dir);
+  }
 });

@@ -21,6 +21,10 @@ function split(bytes: Uint8Array, positions: number[]): Uint8Array[] {
   return cuts.slice(1).map((end, index) => bytes.slice(cuts[index], end));
 }
 
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
 describe("FrameReader", () => {
   it("[MQTT-6.0.0-2] finds the packets wherever the chunks are cut, and whenever it is asked", () => {
     const bodies = fc.array(fc.oneof(fc.nat(6), fc.integer({ min: 120, max: 140 }), fc.constant(16_400)), {
@@ -51,6 +55,37 @@ describe("FrameReader", () => {
         expect(views.map(hex)).toEqual(packets.map(hex));
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it("comes once more to a packet that is given back, whatever is pushed meanwhile", () => {
+    const sizes = fc.array(fc.oneof(fc.nat(6), fc.integer({ min: 120, max: 140 })), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(sizes, fc.array(fc.nat(), { maxLength: 12 }), fc.array(fc.boolean()), (bodies, cuts, returns) => {
+        const packets = bodies.map((size, index) => publish(size, index));
+        const reader = new FrameReader(20_000);
+        const found: string[] = [];
+        let turns = 0;
+        let isBack = false;
+        for (const chunk of split(Uint8Array.from(packets.flatMap((bytes) => [...bytes])), cuts)) {
+          const held = reader.bufferedBytes;
+          reader.push(chunk);
+          expect(reader.bufferedBytes).toBe(held + chunk.length);
+          while (reader.next()) {
+            const bytes = hexOf(reader.bytes.subarray(reader.start, reader.end));
+            if (isBack) expect(bytes).toBe(found.at(-1));
+            else found.push(bytes);
+            isBack = returns[turns++] ?? false;
+            if (isBack) reader.unread();
+            // Sometimes more comes before it is read again.
+            if (isBack && turns % 2 === 0) break;
+          }
+        }
+        while (reader.next())
+          if (isBack) isBack = false;
+          else found.push(hexOf(reader.bytes.subarray(reader.start, reader.end)));
+        expect(found).toEqual(packets.map(hexOf));
+      }),
     );
   });
 
