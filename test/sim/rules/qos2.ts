@@ -155,8 +155,8 @@ export const qos2: Schedules = {
         {
           name: "QoS 2 PUBLISH does not wait",
           file: "src/core/connection/publishing.ts",
-          find: "if (this.#waiting.length === 0 && (packet.qos < 2 || !this.#waits)) this.#publish(topic, packet, now);",
-          replace: "if (this.#waiting.length === 0) this.#publish(topic, packet, now);",
+          find: "if (this.#waiting.length === 0 && (packet.qos < 2 || !this.#waits)) this.#publish(topic, packet, may, now);",
+          replace: "if (this.#waiting.length === 0) this.#publish(topic, packet, may, now);",
         },
         {
           name: "PUBREL goes to one shard",
