@@ -39,7 +39,12 @@ export class Retained {
 
   /** True unless the message would be the first of its topic, and there are too many. */
   admits(message: Message): boolean {
-    if (message.payload.length === 0 || this.#bytesOf(message.topic) !== undefined) return true;
+    return this.#admits(message, this.#bytesOf(message.topic));
+  }
+
+  /** @param before bytes of what the topic has; undefined when it has nothing */
+  #admits(message: Message, before: number | undefined): boolean {
+    if (message.payload.length === 0 || before !== undefined) return true;
     const { messages, bytes } = this.#count();
     const { retainedMax, retainedBytesMax } = this.#limits;
     return messages < retainedMax && bytes + messageBytes(message) <= retainedBytesMax;
@@ -50,11 +55,11 @@ export class Retained {
    * are too many, and it is as it was.
    */
   set(offset: number, message: Message): boolean {
-    if (!this.admits(message)) return false;
     const { topic } = message;
+    const before = this.#bytesOf(topic);
+    if (!this.#admits(message, before)) return false;
     const value = message.payload.length === 0 ? undefined : { offset, message: detached(message) };
     if (this.#usage) {
-      const before = this.#bytesOf(topic);
       this.#usage.messages += Number(value !== undefined) - Number(before !== undefined);
       this.#usage.bytes += (value ? messageBytes(message) : 0) - (before ?? 0);
     }
