@@ -77,6 +77,14 @@ export const EVERYTHING: Permissions = {
   explain: () => ({ allowed: true, by: undefined }),
 };
 
+/** What a client may that is nobody any more. */
+export const NOTHING: Permissions = {
+  mayPublish: () => false,
+  maySubscribe: () => false,
+  mayWill: () => false,
+  explain: () => ({ allowed: false, by: undefined }),
+};
+
 /** A publisher uses few topics again and again; beyond that many each is decided anew. */
 const TOPICS_MAX = 64;
 

@@ -9,7 +9,7 @@ import { type Access, sessionOf } from "../authentication/access.ts";
 import type { Question, Recognition } from "../authentication/asking.ts";
 import type { Arrival, Identity } from "../authentication/identity.ts";
 import type { Policy } from "../authorization/policy.ts";
-import type { Permissions } from "../authorization/permissions.ts";
+import { NOTHING, type Permissions } from "../authorization/permissions.ts";
 import type { Door } from "../bans/door.ts";
 import { Authenticating } from "./authenticating.ts";
 
@@ -140,6 +140,11 @@ export class Admission {
     this.#policy = policy;
     this.#permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
     return true;
+  }
+
+  /** The client is not who it was any more. */
+  disown(): void {
+    this.#permissions = NOTHING;
   }
 }
 

@@ -808,13 +808,21 @@ export class Connection {
     // A session object that was never asked has nothing to end.
     if (this.#phase === "joining" && !this.#session.life.usable) this.#session.settle();
     const end = {
-      publishWill: publishWill && this.#phase === "open", // [MQTT-3.1.2-7]
+      publishWill: publishWill && this.#phase === "open" && this.#mayStillWill, // [MQTT-3.1.2-7]
       planned: this.#planned,
       expirySeconds: this.#expirySeconds,
       goneAt: now,
     };
     this.#phase = "leaving";
     this.#leaving = new Leaving(this.#session, this.#shards, end, now);
+  }
+
+  /** Rules may have changed since CONNECT. What somebody had to be asked about was decided then. */
+  get #mayStillWill(): boolean {
+    const { will } = this.#connect!;
+    if (!will || this.permissions.mayWill(will.topic, will.retain) !== false) return true;
+    this.denied("will", will.topic);
+    return false;
   }
 
   /** The Worker may not work for this client much longer: it is asked to connect again, before it is cut off. */

@@ -107,7 +107,10 @@ export class Rights {
   /** @throws MqttError when the client is not any more who it was */
   current({ doubt, identity }: Current, now: number): void {
     if (!this.#standing.answered(doubt)) return;
-    if (!identity) throw new MqttError(Reason.NotAuthorized, "the user is gone, or has another password");
+    if (!identity) {
+      this.#admission.disown();
+      throw new MqttError(Reason.NotAuthorized, "the user is gone, or has another password");
+    }
     if (this.#admission.confirmed(identity)) this.#changed(now);
     else this.#goOn(now);
   }

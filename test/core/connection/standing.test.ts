@@ -249,6 +249,30 @@ describe("while there is no answer", () => {
     }
   });
 
+  test.each(["the user is gone", "the rules are others", "nothing changed"])(
+    "a will is published or not: %s",
+    (what) => {
+      const { reception, world, other, only } = site();
+      other.subscribe("will", 1);
+      const client = world.client("mortal");
+      client.connect({ will: { topic: "will", payload: Buffer.from("gone"), qos: 1, retain: false } });
+      world.advance(FRESH_MS - 1_000);
+      // The one who listens knows what it may for longer.
+      other.publish("x", "", { qos: 0 });
+      world.advance(1_000);
+      if (what === "the rules are others") only("x");
+      reception.gone = what === "the user is gone";
+      client.publish("x", "", { qos: 0 });
+      world.settle();
+      reception.gone = false;
+      client.cut();
+      only("x", "will");
+      world.advance(10_000);
+      expect(other.payloads).toEqual(what === "nothing changed" ? ["gone"] : []);
+      expect(client.driver.denied).toEqual(what === "nothing changed" ? [] : ["will will"]);
+    },
+  );
+
   test.each([true, false])("who publishes and leaves at once has published (with DISCONNECT: %s)", (politely) => {
     const { reception, world, other } = site();
     other.subscribe("a", 1);
