@@ -3,6 +3,7 @@
 import type { Limits, Settings } from "../../src/core/limits.ts";
 import { SHARE_STRATEGIES } from "../../src/core/shard/share-strategy.ts";
 import { Random } from "../support/random.ts";
+import type { AccessKind } from "./access.ts";
 import { quotas } from "./quotas.ts";
 
 export interface SimulationPlan {
@@ -29,6 +30,7 @@ export interface SimulationPlan {
   readonly groups: number;
   /** How many clients break the protocol. */
   readonly rude: number;
+  readonly access: AccessKind;
 }
 
 export function planOf(seed: number): SimulationPlan {
@@ -56,5 +58,6 @@ export function planOf(seed: number): SimulationPlan {
     rude: random.of([0, 0, 1, 2]),
   };
   const low = quotas(random);
-  return { ...plan, limits: { ...plan.limits, ...low }, limited: Object.keys(low).length > 0 };
+  const access = Random.stream(seed, "access").of<AccessKind>(["open", "open", "open", "open", "changing", "asking"]);
+  return { ...plan, access, limits: { ...plan.limits, ...low }, limited: Object.keys(low).length > 0 };
 }

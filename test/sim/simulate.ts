@@ -3,6 +3,7 @@
 import { Random } from "../support/random.ts";
 import type { Cast } from "../trial/cast.ts";
 import { type Outcome, trial } from "../trial/trial.ts";
+import { accessOf } from "./access.ts";
 import { passersBy } from "./cast.ts";
 import { type Cut, WHOLE } from "./cut.ts";
 import { faultsOf } from "./faults.ts";
@@ -30,7 +31,12 @@ export async function simulate(
   const plan = { ...planOf(seed), ...cut.plan };
   const chance = Random.stream(seed, "world");
   const site = new SimulatedSite(
-    { ...plan, random: () => chance.next(), pick: (ready) => chance.below(ready) },
+    {
+      ...plan,
+      ...accessOf(plan.access, Random.stream(seed, "answers")),
+      random: () => chance.next(),
+      pick: (ready) => chance.below(ready),
+    },
     Random.stream(seed, "site"),
   );
   site.world.alarmLateMs = plan.alarmLateMs;
