@@ -750,6 +750,34 @@ describe("a session whose shard restarts before its connection has heard of a sh
   });
 });
 
+test("[MQTT-3.3.1-9] a retained message that came when its client had gone comes again, though the shard restarts", () => {
+  for (let moment = 0; moment < 25; moment++) {
+    const world = new World({ shards: 1 });
+    const keeping = { clean: false, properties: { sessionExpiryInterval: 3600, receiveMaximum: 1 } };
+    const publisher = world.connected("publisher");
+    publisher.publish("kept", "retained", { qos: 1, retain: true });
+    const member = world.connected("member", keeping);
+    member.acknowledges = false;
+    member.subscribe("t", 1);
+    world.settle();
+    publisher.publish("t", "m", { qos: 1 });
+    world.settle();
+    member.subscribe("kept", 1);
+    world.advance(60_000);
+    expect(member.payloads).toEqual(["m"]);
+    member.puback(member.last("publish")!.messageId!);
+    world.advance(moment % 5);
+    member.cut();
+    world.advance(Math.floor(moment / 5));
+    world.shards[0]!.crash({ loseSent: false });
+    world.advance(5_000);
+    const again = world.connected("member", keeping);
+    world.advance(5_000);
+    const came = [...member.payloads, ...again.payloads].filter((payload) => payload === "retained");
+    expect(came.length, `moment ${moment}`).toBeGreaterThan(0);
+  }
+});
+
 test("what a limit takes from the log while a session is not known yet, after a restart, is reported when it comes back", () => {
   const r = new ShardRig({ logBytesMax: 1_000 });
   const wanted = { noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 } as const;

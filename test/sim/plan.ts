@@ -58,6 +58,6 @@ export function planOf(seed: number): SimulationPlan {
     rude: random.of([0, 0, 1, 2]),
   };
   const low = quotas(random);
-  const access = Random.stream(seed, "access").of<AccessKind>(["open", "open", "open", "open", "changing", "asking"]);
+  const access = Random.stream(seed, "access").of<AccessKind>(["open", "open", "changing", "asking"]);
   return { ...plan, access, limits: { ...plan.limits, ...low }, limited: Object.keys(low).length > 0 };
 }

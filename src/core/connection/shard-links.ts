@@ -125,7 +125,8 @@ export class ShardLinks {
         if (!this.#leaving) records.writeEchoed(link.batch.records);
         return true;
       case records.Kind.Scanned:
-        link.scanned(record.number, record.after);
+        // What came before it was not written to a client that is gone.
+        if (!this.#leaving) link.scanned(record.number, record.after);
         return true;
       case records.Kind.Hungry:
         this.#change(this.#window.hungry(link.shard));

@@ -12,6 +12,9 @@ const window = of("src/core/connection/window.ts");
 const aliases = of("src/core/connection/aliases.ts");
 const linkLife = of("src/core/connection/link-life.ts");
 const leaving = of("src/core/connection/leaving.ts");
+const rights = of("src/core/connection/rights.ts");
+const standing = of("src/core/connection/standing.ts");
+const deciding = of("src/core/connection/deciding.ts");
 
 export const CONNECTION = [
   // Publishing.
@@ -84,7 +87,7 @@ export const CONNECTION = [
   ),
   mutant(
     "a hello leaves out what is still to be sent again",
-    30,
+    60,
     "packet id",
     shardLink(
       "inflight: [...this.inflight.values(), ...this.#resuming.values()],",
@@ -256,6 +259,57 @@ export const CONNECTION = [
       "      this.#expirySeconds = Math.min(sessionExpirySeconds, this.limits.sessionExpirySecondsMax);\n",
       "",
     ),
+  ),
+
+  // What the client may.
+  mutant(
+    "a packet that waits for what its client may is lost",
+    10,
+    ["stuck", "lost", "order", "closed"],
+    connection("      reader.unread();\n      return;", "      return;"),
+  ),
+  mutant(
+    "a packet that has to be asked about is lost",
+    30,
+    ["stuck", "lost"],
+    connection("    this.#reader.unread();\n    this.#rights.when", "    this.#rights.when"),
+  ),
+  mutant(
+    "packets are taken while it is asked what their client may",
+    10,
+    "thrown",
+    connection("    if (this.#rights.waits) return false;\n", ""),
+  ),
+  mutant(
+    "frames that waited are taken in the wrong order",
+    10,
+    "order",
+    standing("return this.#frames.shift();", "return this.#frames.pop();"),
+  ),
+  mutant(
+    "frames that waited are taken, although their link is gone",
+    10,
+    ["packet id", "dup", "repeated"],
+    standing("if (this.#frames.length > 0) this.#frames = ", "if (shard < 0) this.#frames = "),
+  ),
+  mutant(
+    "frames wait for ever, if nobody says what their client may",
+    10,
+    ["order", "lost", "stuck"],
+    rights("    this.#standing.lapse(now);\n    this.release(now);", "    this.#standing.lapse(now);"),
+  ),
+  mutant(
+    "frames wait for ever, once it is said what their client may",
+    10,
+    ["stuck", "lost"],
+    rights("    this.known(now);\n    this.release(now);", "    this.known(now);"),
+  ),
+  mutant(
+    "a frame overtakes those that wait",
+    10,
+    ["order", "stuck", "lost"],
+    rights("    if (this.#standing.isWaiting) return true;\n    if (!this", "    if (!this"),
+    standing("return now >= this.#staleAt;", "return now >= this.#staleAt && this.#waitUntil === undefined;"),
   ),
 ];
 
@@ -474,5 +528,23 @@ export const CONNECTION_UNSEEN = [
     "END that a broken link swallowed is not said again",
     RARE,
     sessionLink("    if (this.#end) records.writeEnd(to, this.#end);\n    else if", "    if"),
+  ),
+  unseen(
+    "what a client had sent before it left is not done, if it had to wait",
+    "QoS 0 may be lost with its connection, and the rest its client sends again",
+    connection(
+      'if (this.#phase === "open" && this.#rights.waits) this.#isGone = true;\n    else this.#leave(true, now);',
+      "this.#leave(true, now);",
+    ),
+  ),
+  unseen(
+    "a retained message counts as sent to a client that is gone",
+    RARE,
+    shardLinks("if (!this.#leaving) link.scanned(", "link.scanned("),
+  ),
+  unseen(
+    "of two things that have to be asked about one is forgotten",
+    RARE,
+    deciding("const next = this.#waiting[0]?.question;", "const next = undefined;"),
   ),
 ];

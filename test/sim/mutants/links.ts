@@ -66,7 +66,7 @@ export const LINKS = [
 
   mutant(
     "a frame that was lost counts as under way",
-    10,
+    20,
     "closed",
     batch(
       "    this.records.clear();\n    this.#outstandingBytes = 0;\n    this.#busyUntil = -Infinity;",

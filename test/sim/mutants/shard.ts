@@ -429,7 +429,7 @@ export const SHARD = [
   ),
   mutant(
     "a filter with a wildcard lives on one shard",
-    10,
+    25,
     ["lost", "stuck"],
     placement(
       "if (hasWildcardInLevels(filter, start, depth)) return Array.from({ length: shards }, (_, shard) => shard);",
