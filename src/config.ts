@@ -3,6 +3,7 @@
 import * as z from "zod/mini";
 import { ACCESS_SECRETS, ACCESS_VARIABLES, type AccessSettings, readAccessSettings } from "./access/access-settings.ts";
 import { BansSetting } from "./access/bans-setting.ts";
+import { readTenants, TENANT_VARIABLES, type Tenants } from "./access/tenants-setting.ts";
 import { ConfigError } from "./config-error.ts";
 import type { Ban } from "./core/bans/bans.ts";
 import {
@@ -16,6 +17,7 @@ import {
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
 import { type Origins, OriginsSetting } from "./edge/origins.ts";
+import { MAIN } from "./names.ts";
 import { whole } from "./whole.ts";
 
 export { ConfigError } from "./config-error.ts";
@@ -28,7 +30,9 @@ export interface Config {
   readonly bans: readonly Ban[];
   /** Whose pages may open a WebSocket. */
   readonly origins: Origins;
+  /** Of who comes to no other. */
   readonly tenant: string;
+  readonly tenants: Tenants;
 }
 
 /** A log row holds 2 MB, and a message has to fit one with its topic and properties. */
@@ -92,8 +96,12 @@ const Variables = z.object({
   ),
   BANS: z.optional(BansSetting),
   ORIGINS: OriginsSetting,
+  ...TENANT_VARIABLES,
   ...ACCESS_VARIABLES,
 });
+
+/** A name of an object has 1,024 bytes: for a tenant, "/session/", a user, a colon and a client id. */
+const CLIENT_ID_BYTES_BESIDE_TENANTS = 850;
 
 /** The names of all settings. */
 export const SETTINGS: readonly string[] = Object.keys(Variables.shape);
@@ -112,12 +120,19 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
     throw new ConfigError(`${name} is ${value}: it ${issue.message}`);
   }
   const v = read.data;
+  const hasTenants = v.TENANTS !== undefined || v.TOKEN_TENANT_CLAIM !== undefined;
+  if (hasTenants && v.CLIENT_ID_BYTES_MAX > CLIENT_ID_BYTES_BESIDE_TENANTS) {
+    throw new ConfigError(
+      `CLIENT_ID_BYTES_MAX is ${v.CLIENT_ID_BYTES_MAX}: where there are tenants it must be at most ${CLIENT_ID_BYTES_BESIDE_TENANTS}`,
+    );
+  }
   return {
     placement: { shards: v.SHARDS, depth: v.SHARD_DEPTH },
     access: readAccessSettings(v),
     bans: v.BANS ?? [],
     origins: v.ORIGINS,
-    tenant: "main",
+    tenant: MAIN,
+    tenants: readTenants(v),
     settings: {
       keepAliveSecondsMax: v.KEEP_ALIVE_SECONDS_MAX,
       payloadFormatCheck: v.PAYLOAD_FORMAT_CHECK === "true",

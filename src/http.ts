@@ -37,7 +37,9 @@ const inPlain = guarding(false);
 
 app.use((c, next) => (c.req.url.startsWith("https:") ? overTls : inPlain)(c, next));
 
-app.get("/mqtt", (c) => acceptWebSocket(c.req.raw, c.env, c.executionCtx as ExecutionContext));
+app.get("/mqtt/:tenant?", (c) =>
+  acceptWebSocket(c.req.raw, c.req.param("tenant"), c.env, c.executionCtx as ExecutionContext),
+);
 
 app.get("/health", (c) => c.json({ status: "ok" }));
 

@@ -1,4 +1,18 @@
-/** How objects are named. A tenant has no slash in its name, so no session can have another tenant's name. */
+/** How tenants and objects are named. A tenant has no slash in its name, so no session can have another tenant's name. */
+
+/** The tenant of who comes to no other. The users of the settings are its own. */
+export const MAIN = "main";
+
+const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export function isTenantName(text: string): boolean {
+  return TENANT.test(text);
+}
+
+/** How the log says in which tenant something was: of the main one nothing is said. */
+export function noted(tenant: string): string | undefined {
+  return tenant === MAIN ? undefined : tenant;
+}
 
 export function shardName(tenant: string, shard: number): string {
   return `${tenant}/shard/${shard}`;

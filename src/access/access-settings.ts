@@ -2,29 +2,11 @@
 
 import * as z from "zod/mini";
 import { ConfigError } from "../config-error.ts";
-import { Users } from "../core/authentication/users.ts";
-import type { Mechanism } from "../core/authentication/mechanism.ts";
-import { ScramSha256 } from "../core/authentication/scram.ts";
 import { AclFileError, readAclFile } from "../core/authorization/acl-file.ts";
-import { OPEN_POLICY, RuledPolicy } from "../core/authorization/policy.ts";
 import type { Rule } from "../core/authorization/rule.ts";
-import { cryptography } from "../edge/cryptography.ts";
-import type { Authenticator } from "./authenticator.ts";
-import { CertificateAuthenticator } from "./certificate-authenticator.ts";
 import { type CertificateUsers, CertificateUsersSetting } from "./certificate-settings.ts";
-import { Hook } from "./hook.ts";
-import { HookAuthenticator } from "./hook-authenticator.ts";
-import { HookAuthorizer } from "./hook-authorizer.ts";
 import { HOOK_SECRETS, HOOK_VARIABLES, type HookSettings, readHookSettings } from "./hook-settings.ts";
-import type { Network } from "./network.ts";
-import { Directory, type DirectorySource } from "./directory.ts";
-import { DirectoryAuthenticator } from "./directory-authenticator.ts";
-import { DirectoryScram } from "./directory-scram.ts";
 import { DIRECTORY_VARIABLES, type DirectorySettings, readDirectorySettings } from "./directory-settings.ts";
-import { PasswordAuthenticator } from "./password-authenticator.ts";
-import { Reception } from "./reception.ts";
-import { TokenAuthenticator } from "./token-authenticator.ts";
-import { TokenMechanism } from "./token-mechanism.ts";
 import { readTokenSettings, TOKEN_SECRETS, TOKEN_VARIABLES, type TokenSettings } from "./token-settings.ts";
 import { allUsers, PasswordFileSetting, UsersSetting } from "./users-settings.ts";
 
@@ -130,47 +112,4 @@ function usersOf(...from: Parameters<typeof allUsers>): ReturnType<typeof allUse
   } catch (error) {
     throw new ConfigError(`PASSWORD_FILE is wrong: it ${(error as RangeError).message}`);
   }
-}
-
-/**
- * Who receives clients as these settings say. It remembers keys that it fetched, and what it heard of the directory, so one is
- * enough for an isolate.
- *
- * @param source asked only if the settings say so
- */
-export function receptionOf(settings: AccessSettings, network: Network, source: DirectorySource): Reception {
-  const { tokens, certificates, hook, rules, allowAnonymous, clientIdsPerUser } = settings;
-  const users = settings.users && new Users(settings.users, cryptography);
-  const directory = settings.directory && new Directory(source, settings.directory, network, rules ?? []);
-  const authenticators: Authenticator[] = [];
-  const mechanisms: Mechanism[] = [];
-  if (tokens) {
-    const byToken = new TokenAuthenticator(tokens, network);
-    // First, because a token comes in the place of a password.
-    authenticators.push(byToken);
-    if (tokens.places.includes("password")) mechanisms.push(new TokenMechanism(byToken));
-  }
-  if (certificates) authenticators.push(new CertificateAuthenticator(certificates));
-  if (directory) {
-    authenticators.push(new DirectoryAuthenticator(directory, users));
-    mechanisms.push(new DirectoryScram(directory, users));
-  } else if (users) {
-    authenticators.push(new PasswordAuthenticator(users));
-    mechanisms.push(new ScramSha256(users, cryptography));
-  }
-  // Last, as it is the only one that takes time: whom others know it is not asked about.
-  const asked = hook && new Hook(hook, network);
-  if (asked) authenticators.push(new HookAuthenticator(asked));
-  const authorizer = asked && hook.authorizes ? new HookAuthorizer(asked, hook.cacheSeconds) : undefined;
-  const knowsSomebody = authenticators.length > 0;
-  return new Reception({
-    authenticators,
-    mechanisms,
-    // Who has to say who they are gets nothing that nobody gave them.
-    policy: rules || knowsSomebody ? new RuledPolicy(rules ?? []) : OPEN_POLICY,
-    directory,
-    authorizer,
-    allowAnonymous,
-    clientIdsPerUser: clientIdsPerUser ?? knowsSomebody,
-  });
 }

@@ -2,10 +2,11 @@
 
 import * as z from "zod/mini";
 import { type Ban, BANNED, Bans } from "../core/bans/bans.ts";
+import { isTenantName } from "../names.ts";
 
 /**
- * A JSON array of objects with one of `clientId`, `user` and `address`, and perhaps `until` (a time of ISO 8601) and `why`.
- * An error names the entry.
+ * A JSON array of objects with one of `clientId`, `user` and `address`, and perhaps `until` (a time of ISO 8601), `why`, and
+ * `tenant`, but not of an address. An error names the entry.
  */
 export const BansSetting = z.pipe(
   z.string("must be a JSON array"),
@@ -39,7 +40,7 @@ function readBans(text: string): readonly Ban[] {
 
 function readBan(entry: unknown): Ban {
   if (typeof entry !== "object" || entry === null) throw new RangeError("it must be an object");
-  const { until, why, ...who } = entry as Record<string, unknown>;
+  const { until, why, tenant, ...who } = entry as Record<string, unknown>;
   const names = Object.keys(who);
   const type = BANNED.find((name) => name === names[0]);
   const value = type === undefined ? undefined : who[type];
@@ -49,7 +50,10 @@ function readBan(entry: unknown): Ban {
   const end = until === undefined ? undefined : typeof until === "string" ? Date.parse(until) : NaN;
   if (Number.isNaN(end)) throw new RangeError("until must be a time like 2026-12-31T23:59:59Z");
   if (why !== undefined && typeof why !== "string") throw new RangeError("why must be text");
-  const ban = { type, value, until: end, why };
+  if (tenant !== undefined && (type === "address" || typeof tenant !== "string" || !isTenantName(tenant))) {
+    throw new RangeError("tenant must be the name of one, with clientId or user");
+  }
+  const ban = { type, value, tenant, until: end, why };
   // It is read once, so that a wrong network is named here.
   new Bans([ban]);
   return ban;

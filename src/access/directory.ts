@@ -1,5 +1,5 @@
 /**
- * What a Worker's isolate knows of its tenant's directory.
+ * What a Worker's isolate knows of a tenant's directory.
  *
  * - *Fresh* is what was heard less than `freshSeconds` ago. What is not is asked again when somebody needs it, and never by
  *   itself: where nothing passes, nothing is asked.
@@ -17,6 +17,7 @@ import type { User } from "../core/authentication/users.ts";
 import { type Policy, RuledPolicy } from "../core/authorization/policy.ts";
 import type { Rule } from "../core/authorization/rule.ts";
 import type { Found, News } from "../core/directory/directory.ts";
+import { line } from "../line.ts";
 import { MqttError, Reason } from "../mqtt/reason.ts";
 import type { DirectorySettings } from "./directory-settings.ts";
 import type { Network } from "./network.ts";
@@ -35,10 +36,15 @@ const PAUSE_MS = 1_000;
 /** After a failure, where things go on by what is known: each attempt may make them wait. */
 const LONG_PAUSE_MS = 10_000;
 const STALE_MS = 3_600_000;
-/** Users that are kept; some 500 bytes each. */
-const USERS_MAX = 10_000;
-/** Names of users that changed; beyond that it is asked again who did. */
-const CHANGED_MAX = 10_000;
+/** Users that are kept, some 500 bytes each; and names of users that changed, beyond which it is asked again who did. */
+export const KEPT_MAX = 10_000;
+
+export interface DirectoryConfig extends DirectorySettings {
+  /** For the log; undefined: the main one. */
+  readonly tenant?: string | undefined;
+  /** Users that are kept, and names of users that changed. */
+  readonly keptMax?: number;
+}
 
 interface Attempt {
   /** In milliseconds since 1970. */
@@ -58,6 +64,8 @@ export class Directory {
   readonly #freshMs: number;
   readonly #network: Network;
   readonly #ownRules: readonly Rule[];
+  readonly #tenant: string | undefined;
+  readonly #keptMax: number;
   #policy: Policy;
   #known: Known | undefined;
   #attempt: Attempt | undefined;
@@ -67,9 +75,11 @@ export class Directory {
   #completeSince = 0;
 
   /** @param rules those of the settings, which hold besides those of the directory */
-  constructor(source: DirectorySource, { freshSeconds }: DirectorySettings, network: Network, rules: readonly Rule[]) {
+  constructor(source: DirectorySource, config: DirectoryConfig, network: Network, rules: readonly Rule[]) {
     this.#source = source;
-    this.#freshMs = freshSeconds * 1000;
+    this.#freshMs = config.freshSeconds * 1000;
+    this.#tenant = config.tenant;
+    this.#keptMax = config.keptMax ?? KEPT_MAX;
     this.#network = network;
     this.#ownRules = rules;
     this.#policy = new RuledPolicy(rules);
@@ -113,7 +123,7 @@ export class Directory {
     } catch (error) {
       const kept = this.#users.get(name);
       if (isYounger(kept, STALE_MS, now)) return kept!.found;
-      console.warn(JSON.stringify({ event: "directory away", detail: detailOf(error) }));
+      this.#away(error);
       throw unavailable();
     }
     this.#keep(found, now);
@@ -154,7 +164,7 @@ export class Directory {
     // What has changed since was heard of already, perhaps.
     if ((this.#changed.get(found.name) ?? 0) > found.version) return;
     this.#users.delete(found.name);
-    if (this.#users.size >= USERS_MAX) this.#users.delete(this.#users.keys().next().value!);
+    if (this.#users.size >= this.#keptMax) this.#users.delete(this.#users.keys().next().value!);
     this.#users.set(found.name, { found, at: now });
   }
 
@@ -184,7 +194,7 @@ export class Directory {
       },
       (error: unknown) => {
         attempt.outcome = "failed";
-        console.warn(JSON.stringify({ event: "directory away", detail: detailOf(error) }));
+        this.#away(error);
       },
     );
     this.#network.keep(attempt.over);
@@ -195,7 +205,7 @@ export class Directory {
     // An answer that was overtaken says nothing new.
     if (this.#known && this.#known.at > now) return;
     if (rules) this.#policy = new RuledPolicy([...this.#ownRules, ...rules.map(({ rule }) => rule)]);
-    if (users === undefined || this.#changed.size + users.length > CHANGED_MAX) {
+    if (users === undefined || this.#changed.size + users.length > this.#keptMax) {
       this.#changed.clear();
       this.#users.clear();
       this.#completeSince = version;
@@ -207,6 +217,10 @@ export class Directory {
       }
     }
     this.#known = { version, at: now };
+  }
+
+  #away(error: unknown): void {
+    console.warn(line({ event: "directory away", tenant: this.#tenant, detail: detailOf(error) }));
   }
 
   /** What the directory says, unless that takes too long. */

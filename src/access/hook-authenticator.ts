@@ -39,14 +39,18 @@ type Allowing = Extract<z.infer<typeof Said>, { readonly result: "allow" }>;
 export class HookAuthenticator implements Authenticator {
   readonly name = "hook";
   readonly #hook: Hook;
+  readonly #tenant: string;
 
-  constructor(hook: Hook) {
+  constructor(hook: Hook, tenant: string) {
     this.#hook = hook;
+    this.#tenant = tenant;
   }
 
   async authenticate(credentials: Credentials, now: number): Promise<Verdict> {
     try {
-      const said = Said.safeParse(await this.#hook.ask("authenticate", asked(credentials), ANSWER_BYTES_MAX));
+      const said = Said.safeParse(
+        await this.#hook.ask("authenticate", { tenant: this.#tenant, ...asked(credentials) }, ANSWER_BYTES_MAX),
+      );
       if (!said.success) {
         const { path, message } = said.error.issues[0]!;
         return unavailable(`its answer is wrong: ${[path.join("."), message].filter(Boolean).join(": ")}`);

@@ -25,8 +25,9 @@ export class HookAuthorizer implements Authorizer {
     this.#cacheSeconds = cacheSeconds;
   }
 
-  async authorize({ client, needs }: Decide): Promise<Decided> {
+  async authorize({ tenant, client, needs }: Decide): Promise<Decided> {
     const request = {
+      tenant,
       user: client.user ?? null,
       clientId: client.clientId,
       claims: Object.fromEntries(client.claims),

@@ -1,5 +1,5 @@
 /**
- * Receives clients: asks those who may know, in their order, who each is, and says what everybody may do.
+ * Receives the clients of a tenant: asks those who may know, in their order, who each is, and says what everybody may do.
  *
  * Whom nobody knows and who says nothing of itself is let in as nobody in particular, if that is allowed; whoever says
  * something that nobody can confirm is not.
@@ -36,6 +36,10 @@ export interface ReceptionConfig {
   /** Whether a client may connect that says nothing of itself. */
   readonly allowAnonymous: boolean;
   readonly clientIdsPerUser: boolean;
+  /** Somebody is known, though perhaps only in another tenant: what clients say of themselves is looked at. */
+  readonly knowsSomebody?: boolean;
+  /** Who receives the clients of another tenant; undefined: the same. */
+  readonly ofTenant?: (tenant: string) => Reception;
 }
 
 /** Of a broker whose owner has not said who may connect. */
@@ -51,10 +55,14 @@ export class Reception implements Access {
   readonly #authorizer: Authorizer | undefined;
   #asking: AskingPolicy | undefined;
   readonly #allowAnonymous: boolean;
+  readonly #knowsSomebody: boolean;
+  readonly #ofTenant: ((tenant: string) => Reception) | undefined;
 
   constructor(config: ReceptionConfig) {
     const { authenticators, mechanisms, policy, directory, authorizer, allowAnonymous, clientIdsPerUser } = config;
     this.clientIdsPerUser = clientIdsPerUser;
+    this.#knowsSomebody = config.knowsSomebody ?? authenticators.length + mechanisms.length > 0;
+    this.#ofTenant = config.ofTenant;
     this.#policy = policy;
     this.#directory = directory;
     this.#authorizer = authorizer;
@@ -80,8 +88,8 @@ export class Reception implements Access {
     return !this.#allowAnonymous && !this.#knowsSomebody;
   }
 
-  get #knowsSomebody(): boolean {
-    return this.#authenticators.length > 0 || this.#mechanisms.size > 0;
+  of(tenant: string): Reception {
+    return this.#ofTenant?.(tenant) ?? this;
   }
 
   mechanism(method: string): Mechanism | undefined {
@@ -101,17 +109,19 @@ export class Reception implements Access {
         question.type === "identify"
           ? this.#identify(question.credentials, now, 0)
           : question.exchange.step(question.data, now);
-      if (this.#directory) return this.#ready(answer, this.#directory, now).catch(refusalOf);
+      if (this.#directory) return this.#ready(answer, now).catch(refusalOf);
       return answer instanceof Promise ? answer.catch(refusalOf) : answer;
     } catch (error) {
       return refusalOf(error);
     }
   }
 
-  /** Whoever is let in is judged by rules that are known. */
-  async #ready(answer: Recognition | Promise<Recognition>, directory: Directory, now: number): Promise<Recognition> {
+  /** Whoever is let in is judged by rules that are known, and those are its tenant's. */
+  async #ready(answer: Recognition | Promise<Recognition>, now: number): Promise<Recognition> {
     const given = await answer;
-    if (given.type === "accepted") await directory.ready(now);
+    if (given.type !== "accepted") return given;
+    const { tenant } = given.identity;
+    await (tenant === undefined ? this : this.of(tenant)).#directory?.ready(now);
     return given;
   }
 

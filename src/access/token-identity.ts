@@ -4,6 +4,7 @@ import type { JWTPayload } from "jose";
 import { saslprep } from "../core/authentication/saslprep.ts";
 import type { Identity } from "../core/authentication/identity.ts";
 import { utf8Length } from "../mqtt/utf8.ts";
+import { isTenantName } from "../names.ts";
 import { wrongName } from "../core/authentication/user-name.ts";
 import { tokenRules, WrongClaim } from "./token-rules.ts";
 import type { TokenSettings } from "./token-settings.ts";
@@ -76,7 +77,7 @@ export function clientId(claim: unknown): string | undefined {
 
 /** Without one it would be in whichever name space it came to, which the issuer may not have meant. */
 function tenant(claim: unknown): string {
-  if (typeof claim === "string" && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(claim)) return claim;
+  if (typeof claim === "string" && isTenantName(claim)) return claim;
   throw new WrongClaim("is not the name of a tenant");
 }
 

@@ -7,7 +7,7 @@ import type { Exchange, Mechanism } from "../core/authentication/mechanism.ts";
 import { MqttError, Reason } from "../mqtt/reason.ts";
 import type { TokenAuthenticator } from "./token-authenticator.ts";
 
-const NOTHING = { address: undefined, token: undefined, certificate: undefined };
+const NOTHING = { address: undefined, token: undefined, certificate: undefined, tenant: undefined };
 
 export class TokenMechanism implements Mechanism {
   readonly method = "JWT";

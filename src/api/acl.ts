@@ -16,7 +16,7 @@ import { utf8Length } from "../mqtt/utf8.ts";
 import { fileBody, jsonBody } from "./body.ts";
 import { limitOf, pageOf, positionOf } from "./page.ts";
 import { Refusal } from "./refusal.ts";
-import { absent, type ApiContext, change, directoryOf, route, written } from "./routes.ts";
+import { absent, type ApiContext, change, directoryOf, locate, route, tenantOf, written } from "./routes.ts";
 
 /** All rules together have to fit into each isolate. */
 const FILTER_BYTES_MAX = 1024;
@@ -68,7 +68,7 @@ export function acl(api: Hono<{ Bindings: Broker }>): void {
     },
     async POST(c) {
       const { id } = await change(c, { type: "addRule", rule: ruleOf(await jsonBody(c, NewRule)) });
-      c.header("Location", `/api/v1/acl/${id}`);
+      locate(c, `/acl/${id}`);
       return c.json(await present(c, id!), 201);
     },
   });
@@ -161,7 +161,9 @@ async function judge(c: ApiContext, attempt: z.infer<typeof Attempt>) {
   const { access } = c.env.config;
   const kept = access.directory ? await directoryOf(c).rules(0, RULES_MAX) : [];
   const ids = new Map(kept.map(({ id, rule }) => [rule, id]));
-  const policy = access.directory ? new RuledPolicy([...(access.rules ?? []), ...ids.keys()]) : c.env.reception.policy;
+  const policy = access.directory
+    ? new RuledPolicy([...(access.rules ?? []), ...ids.keys()])
+    : c.env.reception.of(tenantOf(c)).policy;
   const claims = new Map(Object.entries(attempt.claims ?? {}));
   const permissions = policy.of({ user: attempt.user, clientId: attempt.clientId, claims, rules: [] });
   // The server's own topics.

@@ -1,5 +1,5 @@
 /**
- * The admin API: users and rules over HTTP (`docs/admin-api.md`).
+ * The admin API: users and rules over HTTP (`docs/admin-api.md`), of the main tenant, and of each other one below its name.
  *
  * It is there only where an admin token is. A request is an admin's by its `Authorization` header alone, which no page can
  * make a browser send, and no cookie, parameter or address says anything instead; a page of another origin is refused all
@@ -38,6 +38,12 @@ users(v1);
 acl(v1);
 audit(v1);
 api.route("/v1", v1);
+
+api.use("/v1/tenants/:tenant/*", async (c, next) => {
+  if (c.env.config.tenants.names.has(c.req.param("tenant"))) return await next();
+  return c.json({ error: { message: "there is no such tenant" } }, 404);
+});
+api.route("/v1/tenants/:tenant", v1);
 
 api.all("*", (c) => c.json({ error: { message: "there is nothing here" } }, 404));
 

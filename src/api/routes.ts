@@ -23,9 +23,20 @@ export function route(
   });
 }
 
+/** The tenant that a path is about. */
+export function tenantOf(c: ApiContext): string {
+  return c.req.param("tenant") ?? c.env.config.tenant;
+}
+
 /** The tenant's directory. */
-export function directoryOf({ env: { env, config } }: ApiContext) {
-  return env.DIRECTORIES.getByName(directoryName(config.tenant));
+export function directoryOf(c: ApiContext) {
+  return c.env.env.DIRECTORIES.getByName(directoryName(tenantOf(c)));
+}
+
+/** Where something of the tenant is found that has just been made. */
+export function locate(c: ApiContext, path: string): void {
+  const tenant = c.req.param("tenant");
+  c.header("Location", `/api/v1${tenant === undefined ? "" : `/tenants/${tenant}`}${path}`);
 }
 
 /**

@@ -15,7 +15,7 @@ import { encodeUtf8 } from "../mqtt/utf8.ts";
 import { fileBody, jsonBody } from "./body.ts";
 import { limitOf, pageOf } from "./page.ts";
 import { Refusal } from "./refusal.ts";
-import { absent, type ApiContext, change, directoryOf, route, written } from "./routes.ts";
+import { absent, type ApiContext, change, directoryOf, locate, route, written } from "./routes.ts";
 
 const name = z.string("must be a string").check(says(wrongUserName));
 const password = z.string("must be a string").check(says(wrongPassword));
@@ -79,7 +79,7 @@ export function users(api: Hono<{ Bindings: Broker }>): void {
 }
 
 async function created(c: ApiContext, user: string): Promise<Response> {
-  c.header("Location", `/api/v1/users/${encodeURIComponent(user)}`);
+  locate(c, `/users/${encodeURIComponent(user)}`);
   return c.json(await present(c, user), 201);
 }
 

@@ -2,7 +2,7 @@
 
 import type { Reception } from "../access/reception.ts";
 import type { DirectorySource } from "../access/directory.ts";
-import { receptionOf } from "../access/access-settings.ts";
+import { receptionOf } from "../access/receptions.ts";
 import { AdminToken } from "../api/admin-token.ts";
 import { workersNetwork } from "../access/workers-network.ts";
 import { type Config, ConfigError, readConfig } from "../config.ts";
@@ -19,6 +19,7 @@ import { cryptography } from "./cryptography.ts";
 export interface Broker {
   readonly env: Env;
   readonly config: Config;
+  /** Of the main tenant; the others' by its `of`. */
   readonly reception: Reception;
   readonly door: Door;
   readonly refusals: Refusals;
@@ -54,7 +55,7 @@ function isolateOf(env: Env): Omit<Broker, "env"> {
   const { flappingConnects: connects, flappingSeconds: seconds, flappingBanSeconds: banSeconds } = config.limits;
   return {
     config,
-    reception: receptionOf(config.access, workersNetwork, directoryOf(env, config.tenant)),
+    reception: receptionOf(config.access, workersNetwork, (tenant) => directoryOf(env, tenant), config.tenants.names),
     refusals: new Refusals(),
     strangers: new Strangers(config.limits),
     turnstile: new Turnstile(limitersOf(env)),

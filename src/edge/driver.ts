@@ -11,7 +11,7 @@ import type { Stranger } from "../core/strangers.ts";
 import { Output } from "../core/connection/output.ts";
 import { LINK_VERSIONS } from "../link/records.ts";
 import { PING } from "../link/ping.ts";
-import { sessionName, shardName } from "../names.ts";
+import { noted, sessionName, shardName } from "../names.ts";
 import type { Broker } from "./broker.ts";
 import { Journal } from "./journal.ts";
 
@@ -68,7 +68,10 @@ export class Driver implements Stranger {
       },
       Date.now(),
     );
-    const who = () => ({ client: this.#connection.clientId, user: this.#connection.user, address: arrival.address });
+    const who = () => {
+      const { clientId: client, user, tenant } = this.#connection;
+      return { client, user, tenant: noted(tenant), address: arrival.address };
+    };
     this.#journal = new Journal(broker.refusals, who, console.log);
     this.#arm();
     broker.strangers.comes(this);
@@ -160,10 +163,11 @@ export class Driver implements Stranger {
 
   async #ask(question: Question): Promise<void> {
     const { reception, turnstile } = this.#broker;
-    const first = this.#connection.user === undefined;
+    const { tenant, user } = this.#connection;
+    const comer = { tenant, address: this.#arrival.address, first: user === undefined };
     const now = Date.now();
-    const ask = () => reception.answer(question, now);
-    const answer = await turnstile.pass(question, this.#arrival.address, first, now, ask);
+    const ask = () => reception.of(tenant).answer(question, now);
+    const answer = await turnstile.pass(question, comer, now, ask);
     this.#perform(this.#connection.answered(answer, Date.now()));
   }
 

@@ -9,6 +9,8 @@
  *   next one. A limiter can only be asked by counting, which a login that may be right is not to do. So what the limiter has
  *   said no to is remembered here, for {@link SHUT_MS}; then one more is computed, and counted if it is wrong.
  *
+ * Users of the same name in two tenants are two users, and an address is one in all of them.
+ *
  * Whoever guesses passwords of a name keeps its user from connecting from elsewhere, if names are limited.
  */
 
@@ -38,6 +40,15 @@ const SHUT_MAX = 10_000;
 /** A key is kept and sent: a user name may have 64 KiB. */
 const KEY_MAX = 256;
 
+/** Of whom a question is. */
+export interface Comer {
+  /** As far as it is known. */
+  readonly tenant: string;
+  readonly address: string | undefined;
+  /** It is not known yet who the client is. */
+  readonly first: boolean;
+}
+
 export class Turnstile {
   readonly #limiters: Limiters;
   /** Until when, in milliseconds since 1970. */
@@ -60,35 +71,29 @@ export class Turnstile {
   /**
    * Has a client's question answered, unless it has come too often.
    *
-   * @param address of the client
-   * @param first it is not known yet who the client is
    * @param ask answers the question
    */
-  async pass(
-    question: Question,
-    address: string | undefined,
-    first: boolean,
-    now: number,
-    ask: () => Answer | Promise<Answer>,
-  ): Promise<Answer> {
+  async pass(question: Question, comer: Comer, now: number, ask: () => Answer | Promise<Answer>): Promise<Answer> {
     // Who is known already proves nothing with these.
     if (question.type === "current" || question.type === "decide") return ask();
-    const keys = this.#keys(question, address);
+    const keys = this.#keys(question, comer);
     for (const { key } of keys) if (this.#isShut(key, now)) return tooOften("too many refused logins");
     const answer = await ask();
     if (answer.type === "refused" && isWrong(answer.reason)) {
       for (const { limiter, key, value } of keys) if (!(await mayPass(limiter, value))) this.#close(key, now);
     }
-    const user = answer.type === "accepted" && first ? answer.identity.user : undefined;
     const byUser = this.#limiters.CONNECT_LIMITER_USER;
-    if (user !== undefined && byUser && !(await mayPass(byUser, user))) return tooOften("the user connects too often");
-    return answer;
+    if (answer.type !== "accepted" || !comer.first || !byUser) return answer;
+    const { user, tenant = comer.tenant } = answer.identity;
+    if (user === undefined || (await mayPass(byUser, `${tenant}/${user}`))) return answer;
+    return tooOften("the user connects too often");
   }
 
   /** What a wrong proof is counted of. */
-  #keys(question: Question, address: string | undefined): { limiter: Limiter; key: string; value: string }[] {
+  #keys(question: Question, { tenant, address }: Comer): { limiter: Limiter; key: string; value: string }[] {
     const { LOGIN_LIMITER_ADDRESS: byAddress, LOGIN_LIMITER_USER: byUser } = this.#limiters;
-    const user = question.type === "identify" ? question.credentials.username?.slice(0, KEY_MAX) : undefined;
+    const name = question.type === "identify" ? question.credentials.username : undefined;
+    const user = name === undefined ? undefined : `${tenant}/${name.slice(0, KEY_MAX)}`;
     const from = address === undefined ? undefined : source(address);
     return [
       ...(byAddress && from !== undefined ? [{ limiter: byAddress, key: `address ${from}`, value: from }] : []),

@@ -1,16 +1,28 @@
 /** MQTT over WebSocket: the upgrade, and the socket as the driver's transport. */
 
-import { arrivalOf } from "./arrival.ts";
+import { addressOf, arrivalOf } from "./arrival.ts";
 import type { Broker } from "./broker.ts";
 import { Driver, type Transport } from "./driver.ts";
 import { type Fields, line } from "../line.ts";
 import { mayOpen } from "./origins.ts";
+import { tenantAt } from "./tenant.ts";
 
 /** `mqtt` since 3.1.1; clients from before it offer `mqttv3.1` [MQTT-6.0.0-3]. */
 const SUBPROTOCOLS = ["mqtt", "mqttv3.1"];
 
-/** Accepts a client's WebSocket. A client that offers no subprotocol is taken for one that forgot. */
-export async function acceptWebSocket(request: Request, broker: Broker, ctx: ExecutionContext): Promise<Response> {
+/**
+ * Accepts a client's WebSocket. A client that offers no subprotocol is taken for one that forgot.
+ *
+ * @param path the tenant that the path names; undefined: none
+ */
+export async function acceptWebSocket(
+  request: Request,
+  path: string | undefined,
+  broker: Broker,
+  ctx: ExecutionContext,
+): Promise<Response> {
+  const at = tenantAt(request.url, path, broker.config.tenants);
+  if (!at) return refusal(request, broker, 404, "There is no such tenant here.", { tenant: path });
   if (request.headers.get("Upgrade")?.toLowerCase() !== "websocket") {
     return refusal(request, broker, 426, "MQTT is spoken here over WebSocket, with subprotocol mqtt.");
   }
@@ -24,7 +36,7 @@ export async function acceptWebSocket(request: Request, broker: Broker, ctx: Exe
   if (!chosen && offered.some((name) => name !== "")) {
     return refusal(request, broker, 400, "The WebSocket subprotocol must be mqtt.");
   }
-  const arrival = arrivalOf(request);
+  const arrival = arrivalOf(request, at.tenant);
   if ((await broker.turnstile.address(arrival.address)) === false) {
     return refusal(request, broker, 429, "This address connects too often.");
   }
@@ -52,6 +64,7 @@ export async function acceptWebSocket(request: Request, broker: Broker, ctx: Exe
 const REFUSED = {
   403: {},
   400: {},
+  404: {},
   426: { Upgrade: "websocket" },
   429: { "Retry-After": "10" },
 } as const;
@@ -69,7 +82,7 @@ function refusal(
   more: Fields = {},
 ): Response {
   broker.refusals.count("refused", `HTTP ${status}`);
-  console.log(line({ event: "refused", status, ...more, address: arrivalOf(request).address, detail }));
+  console.log(line({ event: "refused", status, ...more, address: addressOf(request), detail }));
   return new Response(`${detail}\n`, { status, headers: REFUSED[status] });
 }
 

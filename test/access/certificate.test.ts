@@ -2,7 +2,7 @@
 
 import { pbkdf2Sync } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { receptionOf } from "../../src/access/access-settings.ts";
+import { receptionOf } from "../../src/access/receptions.ts";
 import { readConfig } from "../../src/config.ts";
 import type { Answer } from "../../src/core/authentication/asking.ts";
 import type { Certificate } from "../../src/core/authentication/identity.ts";
@@ -132,7 +132,7 @@ function answer(env: Record<string, string>, certificate: Partial<Certificate> |
     username,
     password: password === undefined ? undefined : new TextEncoder().encode(password),
   };
-  const reception = receptionOf(readConfig(env).access, NO_NETWORK, NO_DIRECTORY);
+  const reception = receptionOf(readConfig(env).access, NO_NETWORK, () => NO_DIRECTORY);
   return reception.answer({ type: "identify", credentials }, NOW) as Answer;
 }
 

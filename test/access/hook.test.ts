@@ -25,7 +25,7 @@ const authorize = () => Promise.reject(new Error("nobody may ask that"));
 async function judged(answer: unknown, more: Partial<Credentials> = {}): Promise<Verdict> {
   const service = { authenticate: () => Promise.resolve(answer), authorize };
   const hook = new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK);
-  return await new HookAuthenticator(hook).authenticate({ ...CREDENTIALS, ...more }, NOW);
+  return await new HookAuthenticator(hook, "main").authenticate({ ...CREDENTIALS, ...more }, NOW);
 }
 
 const accepted = (identity: object) =>
@@ -135,7 +135,7 @@ describe("an answer", () => {
 
   test("that is thrown refuses, without its words", async () => {
     const service = { authenticate: () => Promise.reject(new TypeError("the password is pencil")), authorize };
-    const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK));
+    const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK), "main");
     expect(await hook.authenticate(CREDENTIALS, NOW)).toEqual({
       ...wrong("it throws TypeError"),
       detail: "hook: it throws TypeError",
@@ -152,7 +152,7 @@ describe("an answer", () => {
       },
     };
     const service = { authenticate: () => new Promise(() => {}), authorize };
-    const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 7 }, network));
+    const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 7 }, network), "main");
     expect(await hook.authenticate(CREDENTIALS, NOW)).toEqual(wrong("within 7 s"));
     expect(waited).toEqual([7000]);
   });
@@ -167,14 +167,23 @@ test("it is told all that is known of a client, in members that are always there
     },
     authorize,
   };
-  const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK));
+  const hook = new HookAuthenticator(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK), "acme");
   await hook.authenticate(CREDENTIALS, NOW);
   const certificate = { commonName: undefined, fingerprint: "ab", expiresAt: NOW };
-  const arrival = { address: "192.0.2.1", token: "t", certificate };
+  const arrival = { address: "192.0.2.1", token: "t", certificate, tenant: "acme" };
   await hook.authenticate({ arrival, clientId: "c", username: undefined, password: undefined }, NOW);
   expect(asked).toEqual([
-    { username: "meter-7", password: "AP8=", clientId: "client", address: null, token: null, certificate: null },
     {
+      tenant: "acme",
+      username: "meter-7",
+      password: "AP8=",
+      clientId: "client",
+      address: null,
+      token: null,
+      certificate: null,
+    },
+    {
+      tenant: "acme",
       username: null,
       password: null,
       clientId: "c",
@@ -221,6 +230,7 @@ describe("settings", () => {
 describe("what it says of topics", () => {
   const question: Decide = {
     type: "decide",
+    tenant: "acme",
     client: { user: undefined, clientId: "c", claims: new Map([["site", "north"]]) },
     needs: [
       { action: "publish", filter: "a" },
@@ -273,6 +283,7 @@ describe("what it says of topics", () => {
     const authorizer = new HookAuthorizer(new Hook({ at: { service }, secondsMax: 3 }, NO_NETWORK), 60);
     expect(await authorizer.authorize(question)).toMatchObject({ allowed: [], problem: "hook: it throws Error" });
     expect(asked).toEqual({
+      tenant: "acme",
       user: null,
       clientId: "c",
       claims: { site: "north" },

@@ -61,12 +61,12 @@ export function authenticator(variables: Record<string, string>, network: Networ
 }
 
 export function asPassword(token: string | Uint8Array, username?: string): Credentials {
-  const arrival = { address: undefined, token: undefined, certificate: undefined };
+  const arrival = { address: undefined, token: undefined, certificate: undefined, tenant: undefined };
   return { arrival, clientId: "c", username, password: typeof token === "string" ? encodeUtf8(token) : token };
 }
 
 export function atUpgrade(token: string, username?: string): Credentials {
-  const arrival = { address: undefined, token, certificate: undefined };
+  const arrival = { address: undefined, token, certificate: undefined, tenant: undefined };
   return { arrival, clientId: "c", username, password: undefined };
 }
 

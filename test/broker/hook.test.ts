@@ -63,6 +63,7 @@ test("a client that it allows is in, as whom it says, with what it says", async 
       path: "/hook/authenticate?v=1",
       authorization: `Bearer ${SECRET}`,
       request: {
+        tenant: "main",
         username: "meter-7",
         password: Buffer.from("pencil").toString("base64"),
         clientId: "c-1",
@@ -207,7 +208,7 @@ describe("a hook that is asked about topics", () => {
       [{ action: "publish", topic: `${topic}/no` }],
     ]);
     const { requests: _requests, ...who } = asked.asked.at(-1)!.request;
-    expect(who).toEqual({ user: "meter-7", clientId: "c-2", claims: { site: "north" } });
+    expect(who).toEqual({ tenant: "main", user: "meter-7", clientId: "c-2", claims: { site: "north" } });
   });
 
   test("has a message of a client that publishes and leaves at once", async () => {

@@ -89,7 +89,7 @@ class Solo {
         tenant: "main",
         linkVersions: LINK_VERSIONS,
         access: OPEN_RECEPTION,
-        arrival: { address: undefined, token: undefined, certificate: undefined },
+        arrival: { address: undefined, token: undefined, certificate: undefined, tenant: undefined },
         connectionId: "auto-1",
         random: () => random.next(),
         bufferedBytes: () => this.#buffered,

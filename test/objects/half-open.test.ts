@@ -8,7 +8,7 @@ import { env, until } from "./inside.ts";
 
 /** CONNECT of MQTT 5 with an empty client id and Clean Start. */
 const CONNECT = Uint8Array.of(0x10, 13, 0, 4, ...encodeUtf8("MQTT"), 5, 2, 0, 0, 0, 0, 0);
-const ARRIVAL = { address: undefined, token: undefined, certificate: undefined };
+const ARRIVAL = { address: undefined, token: undefined, certificate: undefined, tenant: undefined };
 
 test("HALF_OPEN_MAX: the oldest that has not connected is closed, and who has connected stays", async () => {
   vi.spyOn(console, "log").mockImplementation(() => {});

@@ -16,7 +16,7 @@ function authenticator(variables: Record<string, string>, network = workersNetwo
 }
 
 function asPassword(token: string): Credentials {
-  const arrival = { address: undefined, token: undefined, certificate: undefined };
+  const arrival = { address: undefined, token: undefined, certificate: undefined, tenant: undefined };
   return { arrival, clientId: "c", username: undefined, password: encodeUtf8(token) };
 }
 

@@ -1,5 +1,5 @@
 /** Who lets clients in as settings say, asked as a connection asks. */
-import { receptionOf } from "../../src/access/access-settings.ts";
+import { receptionOf } from "../../src/access/receptions.ts";
 import type { DirectorySource } from "../../src/access/directory.ts";
 import type { Network } from "../../src/access/network.ts";
 import { Reception } from "../../src/access/reception.ts";
@@ -15,7 +15,7 @@ import type { Rule } from "../../src/core/authorization/rule.ts";
 import { cryptography } from "../../src/edge/cryptography.ts";
 import { MqttError } from "../../src/mqtt/reason.ts";
 
-export const NO_ARRIVAL: Arrival = { address: undefined, token: undefined, certificate: undefined };
+export const NO_ARRIVAL: Arrival = { address: undefined, token: undefined, certificate: undefined, tenant: undefined };
 
 export const NO_NETWORK: Network = {
   fetch: () => Promise.reject(new Error("there is no network")),
@@ -35,7 +35,7 @@ export function identify(
   env: Readonly<Record<string, string>>,
   said: { readonly username: string | undefined; readonly password: Uint8Array | undefined },
 ): string | undefined {
-  const reception = receptionOf(readConfig(env).access, NO_NETWORK, NO_DIRECTORY);
+  const reception = receptionOf(readConfig(env).access, NO_NETWORK, () => NO_DIRECTORY);
   const credentials = { arrival: NO_ARRIVAL, clientId: "client", ...said };
   const answer = reception.answer({ type: "identify", credentials }, 0) as Recognition;
   if (answer.type === "refused") throw new MqttError(answer.reason, answer.detail);

@@ -1,4 +1,4 @@
-/** Who may connect, and what they may do, as a connection has to know it at once. */
+/** Who may connect to a tenant, and what they may do, as a connection has to know it at once. */
 
 import type { Policy } from "../authorization/policy.ts";
 import type { Mechanism } from "./mechanism.ts";
@@ -18,9 +18,15 @@ export interface Access {
    * nobody has no name.
    */
   readonly clientIdsPerUser: boolean;
+  /** The same of another tenant. */
+  of(tenant: string): Access;
 }
 
 /** What the session of a client is called. */
-export function sessionOf(user: string | undefined, clientId: string, { clientIdsPerUser }: Access): string {
+export function sessionOf(
+  user: string | undefined,
+  clientId: string,
+  { clientIdsPerUser }: Pick<Access, "clientIdsPerUser">,
+): string {
   return clientIdsPerUser ? `${user ?? ""}:${clientId}` : clientId;
 }

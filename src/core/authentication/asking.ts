@@ -35,6 +35,7 @@ export interface Current {
 /** May the client do each of these? The answer is {@link Decided}, whatever happens. */
 export interface Decide {
   readonly type: "decide";
+  readonly tenant: string;
   readonly client: Subject;
   readonly needs: readonly Need[];
 }

@@ -11,6 +11,8 @@ export interface Arrival {
   readonly token: string | undefined;
   /** Its TLS certificate, if the platform has verified one. */
   readonly certificate: Certificate | undefined;
+  /** The tenant that the path or the host names which it came to; undefined: they name none. */
+  readonly tenant: string | undefined;
 }
 
 export interface Certificate {
@@ -39,7 +41,7 @@ export interface Identity {
   readonly expiresAt: number | undefined;
   /** The only client id that it may have; undefined: any. */
   readonly clientId: string | undefined;
-  /** Whose name space it is in; undefined: that which it came to. */
+  /** Whose name space it is in; undefined: of the tenant that it came to. */
   readonly tenant: string | undefined;
   /** What it may besides what rules for all allow; where there are none for all, all that it may. */
   readonly rules: readonly Rule[];

@@ -1,6 +1,7 @@
 /**
  * Who may not connect, whatever it can prove: client ids, users, and addresses, alone or as networks. A ban may have an end;
- * one that is over is as if it had never been.
+ * one that is over is as if it had never been. One of a client id or a user may be of one tenant, as another's of the same
+ * name is somebody else.
  *
  * Whoever keeps a list of bans puts it in here, and takes out what is lifted. A look-up costs one step for a client id
  * and a user, and one for each length of prefix that some network has.
@@ -14,6 +15,8 @@ export interface Ban {
   readonly type: (typeof BANNED)[number];
   /** A client id or a user's name, letter by letter; an address (`192.0.2.1`, `2001:db8::1`) or network (`192.0.2.0/24`). */
   readonly value: string;
+  /** Only there; undefined: in every tenant. An address is the same in all of them. */
+  readonly tenant?: string | undefined;
   /** In milliseconds since 1970, exclusive; undefined: it has no end. */
   readonly until: number | undefined;
   /** Why, for the log. The client is not told. */
@@ -22,6 +25,8 @@ export interface Ban {
 
 /** As much as is known of a client. */
 export interface Candidate {
+  /** Undefined: it is not known yet. */
+  readonly tenant?: string | undefined;
   readonly clientId?: string | undefined;
   readonly user?: string | undefined;
   readonly address?: string | undefined;
@@ -56,20 +61,27 @@ export class Bans {
   }
 
   /** Lifts the ban of this client id, user, address or network. Returns false when there was none. */
-  remove(ban: Pick<Ban, "type" | "value">): boolean {
+  remove(ban: Pick<Ban, "type" | "value" | "tenant">): boolean {
     if (!this.#bans.delete(keyOf(ban))) return false;
     this.#count(ban, -1);
     return true;
   }
 
   /** The ban that keeps a client out; of several one of its client id first, then of its user, then of its address. */
-  find({ clientId, user, address }: Candidate, now: number): Ban | undefined {
+  find({ tenant, clientId, user, address }: Candidate, now: number): Ban | undefined {
     if (this.#bans.size === 0) return undefined;
     return (
-      this.#at(clientId === undefined ? undefined : `clientId ${clientId}`, now) ??
-      this.#at(user === undefined ? undefined : `user ${user}`, now) ??
+      this.#of("clientId", clientId, tenant, now) ??
+      this.#of("user", user, tenant, now) ??
       (address === undefined ? undefined : this.#ofAddress(address, now))
     );
+  }
+
+  /** In every tenant, or in this one. */
+  #of(type: Ban["type"], value: string | undefined, tenant: string | undefined, now: number): Ban | undefined {
+    if (value === undefined) return undefined;
+    const everywhere = this.#at(keyOf({ type, value }), now);
+    return everywhere ?? (tenant === undefined ? undefined : this.#at(keyOf({ type, value, tenant }), now));
   }
 
   #ofAddress(text: string, now: number): Ban | undefined {
@@ -83,8 +95,8 @@ export class Bans {
   }
 
   /** A ban that is over is taken out when it is met. */
-  #at(key: Key | undefined, now: number): Ban | undefined {
-    const ban = key === undefined ? undefined : this.#bans.get(key);
+  #at(key: Key, now: number): Ban | undefined {
+    const ban = this.#bans.get(key);
     if (!ban || ban.until === undefined || now < ban.until) return ban;
     this.remove(ban);
     return undefined;
@@ -100,8 +112,8 @@ export class Bans {
   }
 }
 
-function keyOf({ type, value }: Pick<Ban, "type" | "value">): Key {
-  return type === "address" ? networkKey(networkOf(value)) : `${type} ${value}`;
+function keyOf({ type, value, tenant = "" }: Pick<Ban, "type" | "value" | "tenant">): Key {
+  return type === "address" ? networkKey(networkOf(value)) : `${tenant}/${type} ${value}`;
 }
 
 function networkKey({ family, bits }: Network): Key {

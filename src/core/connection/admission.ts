@@ -1,6 +1,9 @@
 /**
  * Who the client of a connection is, and what it may: asked when it has sent CONNECT, before anything is stored or opened
  * on its behalf, and again when it re-authenticates [MQTT §4.12.1].
+ *
+ * And in which tenant it is. Where the path or the host names one, it is that, and who turns out to be another's may not come
+ * in; where they name none, it is the one that its identity says, and the main one if it says none.
  */
 
 import type { Auth, Connect } from "../../mqtt/codec.ts";
@@ -13,10 +16,20 @@ import { NOTHING, type Permissions } from "../authorization/permissions.ts";
 import type { Door } from "../bans/door.ts";
 import { Authenticating } from "./authenticating.ts";
 
+export interface AdmissionConfig {
+  /** Of the tenant below. */
+  readonly access: Access;
+  readonly arrival: Arrival;
+  /** Undefined: nobody is turned away. */
+  readonly door?: Door | undefined;
+  /** Of a client that came to no other, and whose identity does not say another one. */
+  readonly tenant: string;
+}
+
 export class Admission {
-  readonly #access: Access;
-  readonly #arrival: Arrival;
-  readonly #door: Door | undefined;
+  readonly #config: AdmissionConfig;
+  /** Of the tenant, as far as it is known. */
+  #access: Access;
   #connect: Connect | undefined;
   #clientId = "";
   /** Only if CONNECT named a method. */
@@ -27,11 +40,19 @@ export class Admission {
   #permissions: Permissions | undefined;
   #asked = false;
 
-  /** @param door undefined: nobody is turned away */
-  constructor(access: Access, arrival: Arrival, door: Door | undefined) {
-    this.#access = access;
-    this.#arrival = arrival;
-    this.#door = door;
+  constructor(config: AdmissionConfig) {
+    this.#config = config;
+    this.#access = config.access.of(this.tenant);
+  }
+
+  /** Whose name space the client is in; until it is admitted, as far as what it came to says. */
+  get tenant(): string {
+    return this.#tenantOf(this.#identity);
+  }
+
+  /** Who may connect to the tenant, and what they may. */
+  get access(): Access {
+    return this.#access;
   }
 
   /** A question is not answered yet. */
@@ -73,13 +94,14 @@ export class Admission {
   connect(connect: Connect, assigned: string, now: number): Question {
     this.#connect = connect;
     this.#clientId = connect.clientId === "" ? assigned : connect.clientId;
-    this.#door?.check({ clientId: this.#clientId, address: this.#arrival.address }, now);
+    const { arrival, door } = this.#config;
+    door?.check({ tenant: arrival.tenant, clientId: this.#clientId, address: arrival.address }, now);
     this.#asked = true;
     const { authenticationMethod: method, authenticationData, username, password } = connect;
     if (method === undefined) {
       return {
         type: "identify",
-        credentials: { arrival: this.#arrival, clientId: this.#clientId, username, password },
+        credentials: { arrival, clientId: this.#clientId, username, password },
       };
     }
     const mechanism = this.#access.mechanism(method);
@@ -115,20 +137,28 @@ export class Admission {
   }
 
   #admit(identity: Identity, now: number): void {
-    const { user, claims, rules, clientId, tenant } = identity;
+    const { user, claims, rules, clientId } = identity;
+    const { arrival, door } = this.#config;
+    const tenant = this.#tenantOf(identity);
+    if (arrival.tenant !== undefined && tenant !== arrival.tenant) throw refused("this is another tenant's");
     const known = this.#identity;
     // The session is the first one's.
-    if (known && (known.user !== user || known.tenant !== tenant)) throw refused("re-authentication as another user");
+    if (known && (known.user !== user || this.tenant !== tenant)) throw refused("re-authentication as another user");
     if (clientId !== undefined && clientId !== this.#clientId) {
       if (known || this.#connect!.clientId !== "") throw refused("this client id is not the user's");
       this.#clientId = clientId;
     }
-    this.#door?.check({ clientId: this.#clientId, user }, now);
-    if (!known) this.#door?.enter(`${tenant ?? ""}/${sessionOf(user, this.#clientId, this.#access)}`, now);
+    this.#access = this.#access.of(tenant);
+    door?.check({ tenant, clientId: this.#clientId, user }, now);
+    if (!known) door?.enter(`${tenant}/${sessionOf(user, this.#clientId, this.#access)}`, now);
     const { policy } = this.#access;
     this.#identity = identity;
     this.#policy = policy;
     this.#permissions = policy.of({ user, clientId: this.#clientId, claims, rules });
+  }
+
+  #tenantOf(identity: Identity | undefined): string {
+    return identity?.tenant ?? this.#config.arrival.tenant ?? this.#config.tenant;
   }
 
   /** The client is still who it was, as far as is known by now. Returns true when it may something else than before. */

@@ -70,11 +70,12 @@ export interface ConnectionConfig {
   readonly limits: Limits;
   readonly settings: Settings;
   readonly placement: Placement;
+  /** Of the tenant below. */
   readonly access: Access;
   readonly arrival: Arrival;
   /** Undefined: nobody is turned away who can prove who it is. */
   readonly door?: Door | undefined;
-  /** Of a client whose identity does not say another one. */
+  /** Of a client that came to no other, and whose identity does not say another one. */
   readonly tenant: string;
   readonly linkVersions: records.LinkVersions;
   /** Unique in the tenant. It becomes the client id of a client that brings none. */
@@ -136,8 +137,8 @@ export class Connection {
     this.#reader = new FrameReader(config.limits.packetBytesMax);
     this.#budget = new Budget(config.limits.connectionCpuSecondsMax);
     this.#connectBy = now + config.limits.connectSecondsMax * 1000;
-    this.#admission = new Admission(config.access, config.arrival, config.door);
-    this.#rights = new Rights(this, config.access, this.#admission);
+    this.#admission = new Admission(config);
+    this.#rights = new Rights(this, this.#admission);
     this.#session = new SessionLink(this.life("session"), this.effects);
   }
 
@@ -151,14 +152,14 @@ export class Connection {
     return this.#admission.identity?.user;
   }
 
-  /** Whose name space it is in, once the client is known. */
+  /** Whose name space it is in; until the client is known, as far as what it came to says. */
   get tenant(): string {
-    return this.#admission.identity?.tenant ?? this.#config.tenant;
+    return this.#admission.tenant;
   }
 
   /** What the session is called once the client is known; the session object is found by it. */
   get session(): string {
-    return sessionOf(this.user, this.clientId, this.#config.access);
+    return sessionOf(this.user, this.clientId, this.#admission.access);
   }
 
   /** Nobody knows yet who the client is. */

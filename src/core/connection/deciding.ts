@@ -5,7 +5,6 @@
 
 import type { Decide, Decided } from "../authentication/asking.ts";
 import type { Asked, Need } from "../authorization/permissions.ts";
-import type { Subject } from "../authorization/rule-filter.ts";
 
 interface Waiting {
   readonly question: Decide;
@@ -23,9 +22,13 @@ export class Deciding {
   }
 
   /** Returns the question, if it is this one's turn. */
-  ask(client: Subject, asked: Asked, needs: readonly Need[], goOn: (now: number) => void): Decide | undefined {
-    const { user, clientId, claims } = client;
-    const question: Decide = { type: "decide", client: { user, clientId, claims }, needs };
+  ask(
+    whose: Pick<Decide, "tenant" | "client">,
+    asked: Asked,
+    needs: readonly Need[],
+    goOn: (now: number) => void,
+  ): Decide | undefined {
+    const question: Decide = { type: "decide", ...whose, needs };
     return this.#waiting.push({ question, asked, goOn }) === 1 ? question : undefined;
   }
 

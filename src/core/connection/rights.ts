@@ -3,7 +3,6 @@
  * (`deciding.ts`), and what is known may be too old (`standing.ts`).
  */
 
-import type { Access } from "../authentication/access.ts";
 import type { Current, Decided, Question } from "../authentication/asking.ts";
 import type { Need } from "../authorization/permissions.ts";
 import { MqttError, Reason } from "../../mqtt/reason.ts";
@@ -26,14 +25,12 @@ export interface RightsHost {
 
 export class Rights {
   readonly #host: RightsHost;
-  readonly #access: Access;
   readonly #admission: Admission;
   readonly #standing = new Standing();
   readonly #deciding = new Deciding();
 
-  constructor(host: RightsHost, access: Access, admission: Admission) {
+  constructor(host: RightsHost, admission: Admission) {
     this.#host = host;
-    this.#access = access;
     this.#admission = admission;
   }
 
@@ -49,7 +46,7 @@ export class Rights {
 
   /** What is known from now on is known of the client as it is now. */
   known(now: number): void {
-    this.#standing.known(this.#access.freshUntil, now);
+    this.#standing.known(this.#admission.access.freshUntil, now);
   }
 
   // Whether somebody has to be asked first.
@@ -71,9 +68,9 @@ export class Rights {
     const unknown = asked?.unknown(needs) ?? [];
     if (asked && unknown.length > 0) {
       const { user, claims } = this.#admission.identity!;
-      const client = { user, clientId: this.#admission.clientId, claims };
+      const { tenant, clientId } = this.#admission;
       const again = (later: number): void => this.when(needs, later, goOn);
-      const question = this.#deciding.ask(client, asked, unknown, again);
+      const question = this.#deciding.ask({ tenant, client: { user, clientId, claims } }, asked, unknown, again);
       if (question) this.#host.ask(question);
     } else goOn(now);
   }

@@ -6,7 +6,7 @@
 import mqttPacket, { type IConnackPacket, type IConnectPacket, type IPublishPacket, type Packet } from "mqtt-packet";
 import { expect } from "vitest";
 import type { Broker } from "../../../scripts/broker.ts";
-import { openWire, type Transport, type Wire } from "./wire.ts";
+import { openWebSocket, openWire, type Transport, type Wire } from "./wire.ts";
 
 export const PATIENCE_MS = 15_000;
 
@@ -62,6 +62,19 @@ export class Client {
       bytes: (chunk) => feed?.bytes(chunk),
       closed: (code) => feed?.closed(code),
     });
+    const around = Client.around(wire, version);
+    feed = around;
+    return around.client;
+  }
+
+  /** Opens a WebSocket of this URL, which may say that it is of another host. */
+  static async at(url: string, headers: Record<string, string> = {}, version: Version = 5): Promise<Client> {
+    let feed: ReturnType<typeof Client.around> | undefined = undefined;
+    const events = {
+      bytes: (chunk: Buffer) => feed?.bytes(chunk),
+      closed: (code: number | undefined) => feed?.closed(code),
+    };
+    const { wire } = await openWebSocket(url, events, "mqtt", headers);
     const around = Client.around(wire, version);
     feed = around;
     return around.client;

@@ -29,13 +29,17 @@ export async function openWire(broker: Broker, transport: Transport, events: Wir
   return transport === "ws" ? (await openWebSocket(broker.wsUrl, events)).wire : openTcp(broker.tcpPort, events);
 }
 
-/** @param subprotocols what is offered; undefined offers nothing */
+/**
+ * @param subprotocols what is offered; undefined offers nothing
+ * @param headers of the upgrade
+ */
 export async function openWebSocket(
   url: string,
   events: WireEvents,
   subprotocols: string | string[] | undefined = "mqtt",
+  headers: Record<string, string> = {},
 ): Promise<{ wire: Wire; socket: WebSocket }> {
-  const socket = new WebSocket(url, subprotocols, { perMessageDeflate: false });
+  const socket = new WebSocket(url, subprotocols, { perMessageDeflate: false, headers });
   socket.on("message", (frame) => events.bytes(frame as Buffer));
   socket.on("close", (code) => events.closed(code));
   await once(socket, "open");

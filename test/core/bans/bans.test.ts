@@ -105,11 +105,13 @@ describe("BANS", () => {
       { address: "192.0.2.0/24", until: "2026-12-31T00:00:00Z", why: "scanner" },
       { clientId: "old" },
       { user: "mallory" },
+      { user: "mallory", tenant: "acme" },
     ]);
     expect(readConfig({ BANS: text }).bans).toEqual([
       { type: "address", value: "192.0.2.0/24", until: Date.parse("2026-12-31T00:00:00Z"), why: "scanner" },
       { type: "clientId", value: "old", until: undefined, why: undefined },
       { type: "user", value: "mallory", until: undefined, why: undefined },
+      { type: "user", value: "mallory", tenant: "acme", until: undefined, why: undefined },
     ]);
     expect(readConfig({}).bans).toEqual([]);
   });
@@ -123,6 +125,15 @@ describe("BANS", () => {
     ['[{"user":""}]', "has an error in its entry 1: it must have one of clientId, user, address"],
     ['[{"address":"1.2.3"}]', 'has an error in its entry 1: "1.2.3" is not an address or a network'],
     ['[{"user":"a","until":"soon"}]', "has an error in its entry 1: until must be a time like 2026-12-31T23:59:59Z"],
+    [
+      '[{"user":"a","tenant":"a/b"}]',
+      "has an error in its entry 1: tenant must be the name of one, with clientId or user",
+    ],
+    [
+      '[{"user":"a","tenant":""}]',
+      "has an error in its entry 1: tenant must be the name of one, with clientId or user",
+    ],
+    ['[{"address":"1.2.3.4","tenant":"a"}]', "has an error in its entry 1: tenant must be the name of one"],
     ['[{"user":"a","why":1}]', "has an error in its entry 1: why must be text"],
   ])("%s %s", (text, message) => {
     expect(() => readConfig({ BANS: text })).toThrow(`BANS is wrong: it ${message}`);

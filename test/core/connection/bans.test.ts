@@ -19,7 +19,7 @@ function scene(bans: Ban[], flapping: FlappingConfig = { connects: 0, seconds: 6
     return answer(...question);
   };
   const world = new World({ reception, door: new Door(new Bans(bans), new Flapping(flapping)) });
-  world.arrival = { address: "192.0.2.7", token: undefined, certificate: undefined };
+  world.arrival = { address: "192.0.2.7", token: undefined, certificate: undefined, tenant: undefined };
   return {
     world,
     get asked() {

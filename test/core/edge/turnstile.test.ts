@@ -35,8 +35,12 @@ function scene(limiters: Limiters) {
     get computed() {
       return computed;
     },
-    async login(answer: Answer, now = 0, { username = "alice", address = "192.0.2.1", first = true } = {}) {
-      const said = await turnstile.pass(identify(username), address, first, now, () => {
+    async login(
+      answer: Answer,
+      now = 0,
+      { username = "alice", address = "192.0.2.1", first = true, tenant = "main" } = {},
+    ) {
+      const said = await turnstile.pass(identify(username), { tenant, address, first }, now, () => {
         computed += 1;
         return answer;
       });
@@ -76,6 +80,15 @@ describe("CONNECT_LIMITER_USER", () => {
     expect(await s.login(RIGHT)).toBe(Reason.ConnectionRateExceeded);
     expect(await s.login({ type: "accepted", identity: identityOf(undefined) })).toBe("accepted");
   });
+
+  test("counts a user of the same name in another tenant apart, by what it came to and by what its token says", async () => {
+    const limiter = new Counting(1);
+    const s = scene({ CONNECT_LIMITER_USER: limiter });
+    expect([await s.login(RIGHT), await s.login(RIGHT, 0, { tenant: "acme" })]).toEqual(["accepted", "accepted"]);
+    const claimed: Answer = { type: "accepted", identity: { ...identityOf("alice"), tenant: "acme" } };
+    expect(await s.login(claimed)).toBe(Reason.ConnectionRateExceeded);
+    expect(limiter.keys).toEqual(["main/alice", "acme/alice", "acme/alice"]);
+  });
 });
 
 describe("LOGIN_LIMITER_…", () => {
@@ -99,6 +112,13 @@ describe("LOGIN_LIMITER_…", () => {
     },
   );
 
+  test("LOGIN_LIMITER_USER: wrong passwords in one tenant shut nobody out of another", async () => {
+    const s = scene({ LOGIN_LIMITER_USER: new Counting(0) });
+    await s.login(WRONG, 0, { tenant: "acme" });
+    expect(await s.login(RIGHT, 1, { tenant: "acme" })).toBe(Reason.ConnectionRateExceeded);
+    expect(await s.login(RIGHT, 1)).toBe("accepted");
+  });
+
   test("what is not the client's fault is not counted", async () => {
     const limiter = new Counting(0);
     const s = scene({ LOGIN_LIMITER_ADDRESS: limiter, LOGIN_LIMITER_USER: limiter });
@@ -114,10 +134,12 @@ describe("LOGIN_LIMITER_…", () => {
     const identity = identityOf("alice");
     const doubt = { type: "current", identity } as const;
     const current = { type: "current", doubt, identity } as const;
-    expect(await turnstile.pass(doubt, "192.0.2.1", false, 1, () => current)).toBe(current);
-    const decide = { type: "decide", client: { user: "alice", clientId: "c", claims: new Map() }, needs: [] } as const;
+    const comer = { tenant: "main", address: "192.0.2.1", first: false };
+    expect(await turnstile.pass(doubt, comer, 1, () => current)).toBe(current);
+    const client = { user: "alice", clientId: "c", claims: new Map() };
+    const decide = { type: "decide", tenant: "main", client, needs: [] } as const;
     const decided = { type: "decided", allowed: [], seconds: 0 } as const;
-    expect(await turnstile.pass(decide, "192.0.2.1", false, 1, () => decided)).toBe(decided);
+    expect(await turnstile.pass(decide, comer, 1, () => decided)).toBe(decided);
   });
 
   test("what is remembered of guessers is bounded, whatever names they make up", async () => {

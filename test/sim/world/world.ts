@@ -62,7 +62,7 @@ export class World {
   readonly reception: Reception;
   readonly door: Door | undefined;
   /** How the next clients come. */
-  arrival: Arrival = { address: undefined, token: undefined, certificate: undefined };
+  arrival: Arrival = { address: undefined, token: undefined, certificate: undefined, tenant: undefined };
   readonly random: () => number;
   readonly clients: Client[] = [];
   readonly deploys = new Deploys(this);
