@@ -1,6 +1,6 @@
 /** What an isolate knows of the directory: how often it asks, what it forgets, and what it does while nobody answers. */
-import { describe, expect, test } from "vitest";
-import { Directory, type DirectorySource } from "../../src/access/directory.ts";
+import { describe, expect, test, vi } from "vitest";
+import { Directory, type DirectoryConfig, type DirectorySource } from "../../src/access/directory.ts";
 import { DirectoryAuthenticator } from "../../src/access/directory-authenticator.ts";
 import type { Network } from "../../src/access/network.ts";
 import { readConfig } from "../../src/config.ts";
@@ -34,8 +34,8 @@ class Site implements Network, DirectorySource {
   readonly directory: Directory;
   readonly authenticator: DirectoryAuthenticator;
 
-  constructor(rules: readonly Rule[] = []) {
-    this.directory = new Directory(this, { freshSeconds: FRESH_MS / 1000 }, this, rules);
+  constructor(rules: readonly Rule[] = [], more: Omit<DirectoryConfig, "freshSeconds"> = {}) {
+    this.directory = new Directory(this, { freshSeconds: FRESH_MS / 1000, ...more }, this, rules);
     this.authenticator = new DirectoryAuthenticator(this.directory, usersWith({ root: "pencil" }));
   }
 
@@ -173,6 +173,22 @@ describe("a user", () => {
     expect((await site.login("root", "eraser", 5)).type).toBe("refused");
     expect((await site.login("root", "pencil", 6)).type).toBe("accepted");
     expect(site.asked).toEqual(["find alice", "find alice", "find nobody", "find nobody", "find root"]);
+  });
+
+  test("that was looked up first is forgotten first, where only so many are kept", async () => {
+    const site = new Site([], { keptMax: 2 });
+    for (const name of ["alice", "bob", "carol"]) await site.directory.find(name, NOW);
+    const known = ["alice", "bob", "carol"].map((name) => site.directory.known(name, NOW) !== undefined);
+    expect(known).toEqual([false, true, true]);
+  });
+
+  test("that cannot be looked up is a line of the log, with the tenant", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const site = new Site([], { tenant: "acme" });
+    site.mode = "away";
+    await expect(site.directory.find("alice", NOW)).rejects.toEqual(unavailable);
+    expect(warn.mock.calls).toEqual([['{"event":"directory away","tenant":"acme","detail":"away"}']]);
+    warn.mockRestore();
   });
 
   test("who has just come, or has another password, is known at once", async () => {
