@@ -3,8 +3,8 @@
  *
  * - *Fresh* is what was heard less than `freshSeconds` ago. What is not is asked again when somebody needs it, and never by
  *   itself: where nothing passes, nothing is asked.
- * - What has changed is one question for all connections of the isolate, in which the rules come only if they are others.
- *   One at a time, which all wait for, and none soon after one that failed.
+ * - What has changed is one question for all connections of the isolate, in which rules and bans come only if they are
+ *   others. One at a time, which all wait for, and none soon after one that failed.
  * - A user is looked up when a client says that it is that user, and kept until the directory says that the user changed, or
  *   is not fresh any more. So is a name that nobody has, so that the time does not tell. A password that is wrong by what is
  *   kept is looked up once more: who has just been made a user, or has just got another password, comes in.
@@ -16,6 +16,7 @@ import type { Identity } from "../core/authentication/identity.ts";
 import type { User } from "../core/authentication/users.ts";
 import { type Policy, RuledPolicy } from "../core/authorization/policy.ts";
 import type { Rule } from "../core/authorization/rule.ts";
+import { Bans } from "../core/bans/bans.ts";
 import type { Found, News } from "../core/directory/directory.ts";
 import { line } from "../line.ts";
 import { MqttError, Reason } from "../mqtt/reason.ts";
@@ -67,6 +68,7 @@ export class Directory {
   readonly #tenant: string | undefined;
   readonly #keptMax: number;
   #policy: Policy;
+  #bans: Bans | undefined;
   #known: Known | undefined;
   #attempt: Attempt | undefined;
   readonly #users = new Map<string, { readonly found: Found; readonly at: number }>();
@@ -93,6 +95,11 @@ export class Directory {
   /** By all rules that are known. Another object each time that they changed. */
   get policy(): Policy {
     return this.#policy;
+  }
+
+  /** All that are known; undefined: nothing is. */
+  get bans(): Bans | undefined {
+    return this.#bans;
   }
 
   /**
@@ -201,10 +208,11 @@ export class Directory {
     return attempt;
   }
 
-  #learn({ version, rules, users }: News, now: number): void {
+  #learn({ version, rules, bans, users }: News, now: number): void {
     // An answer that was overtaken says nothing new.
     if (this.#known && this.#known.at > now) return;
     if (rules) this.#policy = new RuledPolicy([...this.#ownRules, ...rules.map(({ rule }) => rule)]);
+    if (bans) this.#bans = new Bans(bans);
     if (users === undefined || this.#changed.size + users.length > this.#keptMax) {
       this.#changed.clear();
       this.#users.clear();

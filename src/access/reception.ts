@@ -19,6 +19,7 @@ import type { Credentials } from "../core/authentication/identity.ts";
 import type { Mechanism } from "../core/authentication/mechanism.ts";
 import { describeUser } from "../core/authentication/users.ts";
 import { AskingPolicy, OPEN_POLICY, type Policy } from "../core/authorization/policy.ts";
+import type { Bans } from "../core/bans/bans.ts";
 import { MqttError, Reason } from "../mqtt/reason.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { Authenticator } from "./authenticator.ts";
@@ -79,6 +80,10 @@ export class Reception implements Access {
     return this.#asking;
   }
 
+  get bans(): Bans | undefined {
+    return this.#directory?.bans;
+  }
+
   get freshUntil(): number {
     return this.#directory?.freshUntil ?? Infinity;
   }
@@ -116,12 +121,13 @@ export class Reception implements Access {
     }
   }
 
-  /** Whoever is let in is judged by rules that are known, and those are its tenant's. */
+  /** Whoever is let in is judged by rules and bans that are known, its tenant's. Who is not has them known for its next attempt. */
   async #ready(answer: Recognition | Promise<Recognition>, now: number): Promise<Recognition> {
     const given = await answer;
-    if (given.type !== "accepted") return given;
-    const { tenant } = given.identity;
-    await (tenant === undefined ? this : this.of(tenant)).#directory?.ready(now);
+    if (given.type === "accepted") {
+      const { tenant } = given.identity;
+      await (tenant === undefined ? this : this.of(tenant)).#directory?.ready(now);
+    } else if (given.type === "refused") void this.#directory?.ready(now).catch(() => undefined);
     return given;
   }
 

@@ -6,7 +6,6 @@ import { AclFileError, readAclFile } from "../core/authorization/acl-file.ts";
 import { RuledPolicy } from "../core/authorization/policy.ts";
 import { ACTIONS, type Rule } from "../core/authorization/rule.ts";
 import { RuleFilter } from "../core/authorization/rule-filter.ts";
-import { saslprep } from "../core/authentication/saslprep.ts";
 import { RULES_MAX } from "../core/directory/directory.ts";
 import type { KeptRule } from "../core/directory/store.ts";
 import type { Broker } from "../edge/broker.ts";
@@ -16,18 +15,13 @@ import { utf8Length } from "../mqtt/utf8.ts";
 import { fileBody, jsonBody } from "./body.ts";
 import { limitOf, pageOf, positionOf } from "./page.ts";
 import { Refusal } from "./refusal.ts";
-import { absent, type ApiContext, change, directoryOf, locate, route, tenantOf, written } from "./routes.ts";
+import { absent, type ApiContext, change, directoryOf, idIn, locate, route, tenantOf, written } from "./routes.ts";
+import { userName } from "./user-name.ts";
 
 /** All rules together have to fit into each isolate. */
 const FILTER_BYTES_MAX = 1024;
 
 const text = z.string("must be a string");
-const user = text.check(
-  z.refine(
-    (name) => saslprep(name) === name && name !== "" && !name.includes(":"),
-    "must be a name that a user can have",
-  ),
-);
 const action = z.enum(ACTIONS, `must be one of ${ACTIONS.join(", ")}`);
 
 const NewRule = z.strictObject(
@@ -39,7 +33,7 @@ const NewRule = z.strictObject(
         z.refine((all) => all.length > 0 && new Set(all).size === all.length, "must have at least one, and none twice"),
       ),
     filter: text,
-    user: z.optional(user),
+    user: z.optional(userName),
     clientId: z.optional(text.check(z.minLength(1, "must not be empty"))),
     anonymous: z.optional(z.literal(true, "must be true, or not there")),
   },
@@ -48,7 +42,7 @@ const NewRule = z.strictObject(
 
 const Attempt = z.strictObject(
   {
-    user: z.optional(user),
+    user: z.optional(userName),
     anonymous: z.optional(z.literal(true, "must be true, or not there")),
     clientId: text,
     claims: z.optional(z.record(text, z.string("must be a string"), "must be an object")),
@@ -104,13 +98,6 @@ async function present(c: ApiContext, id: number) {
 
 function shown({ id, rule, createdAt, changedAt }: KeptRule) {
   return { id, ...rule, createdAt: written(createdAt), changedAt: written(changedAt) };
-}
-
-/** The rule that a path is about. */
-function idIn(c: ApiContext): number {
-  const id = c.req.param("id") ?? "";
-  if (!/^[1-9]\d{0,14}$/.test(id)) throw absent();
-  return Number(id);
 }
 
 function ruleOf({ effect, actions, filter, ...whose }: z.infer<typeof NewRule>): Rule {

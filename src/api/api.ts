@@ -1,5 +1,6 @@
 /**
- * The admin API: users and rules over HTTP (`docs/admin-api.md`), of the main tenant, and of each other one below its name.
+ * The admin API: users, rules and bans over HTTP (`docs/admin-api.md`), of the main tenant, and of each other one below its
+ * name.
  *
  * It is there only where an admin token is. A request is an admin's by its `Authorization` header alone, which no page can
  * make a browser send, and no cookie, parameter or address says anything instead; a page of another origin is refused all
@@ -10,6 +11,7 @@ import { Hono } from "hono";
 import type { Broker } from "../edge/broker.ts";
 import { acl } from "./acl.ts";
 import { audit } from "./audit.ts";
+import { bans } from "./bans.ts";
 import { Refusal } from "./refusal.ts";
 import { users } from "./users.ts";
 
@@ -36,6 +38,7 @@ api.use(async (c, next) => {
 const v1 = new Hono<{ Bindings: Broker }>();
 users(v1);
 acl(v1);
+bans(v1);
 audit(v1);
 api.route("/v1", v1);
 

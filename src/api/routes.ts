@@ -23,6 +23,13 @@ export function route(
   });
 }
 
+/** The rule or ban that a path is about. @throws Refusal 404 */
+export function idIn(c: ApiContext): number {
+  const id = c.req.param("id") ?? "";
+  if (!/^[1-9]\d{0,14}$/.test(id)) throw absent();
+  return Number(id);
+}
+
 /** The tenant that a path is about. */
 export function tenantOf(c: ApiContext): string {
   return c.req.param("tenant") ?? c.env.config.tenant;

@@ -7,7 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { User } from "../core/authentication/users.ts";
 import type { AuditEntry, Change, Outcome } from "../core/directory/change.ts";
 import { Directory, type Found, type News } from "../core/directory/directory.ts";
-import { DirectoryStore, type KeptRule, type KeptUser } from "../core/directory/store.ts";
+import { DirectoryStore, type KeptBan, type KeptRule, type KeptUser } from "../core/directory/store.ts";
 import { cryptography } from "../edge/cryptography.ts";
 import type { Env } from "../env.ts";
 import { objectSql } from "./sql.ts";
@@ -50,6 +50,14 @@ export class DirectoryObject extends DurableObject<Env> {
 
   rules(after: number, most: number): KeptRule[] {
     return this.#directory.rules(after, most);
+  }
+
+  ban(id: number): KeptBan | undefined {
+    return this.#directory.ban(id, Date.now());
+  }
+
+  bans(after: number, most: number): KeptBan[] {
+    return this.#directory.bans(after, most, Date.now());
   }
 
   audit(before: number, most: number): AuditEntry[] {

@@ -1,17 +1,22 @@
 /** What an isolate knows of the directory: how often it asks, what it forgets, and what it does while nobody answers. */
 import { describe, expect, test, vi } from "vitest";
 import { Directory, type DirectoryConfig, type DirectorySource } from "../../src/access/directory.ts";
+import { Reception } from "../../src/access/reception.ts";
 import { DirectoryAuthenticator } from "../../src/access/directory-authenticator.ts";
 import type { Network } from "../../src/access/network.ts";
 import { readConfig } from "../../src/config.ts";
 import { identityOf } from "../../src/core/authentication/asking.ts";
 import type { Identity, Verdict } from "../../src/core/authentication/identity.ts";
 import { readPasswordHash } from "../../src/core/authentication/password-hash.ts";
+import { OPEN_POLICY } from "../../src/core/authorization/policy.ts";
 import type { Rule } from "../../src/core/authorization/rule.ts";
+import type { Ban } from "../../src/core/bans/bans.ts";
+import { Admission } from "../../src/core/connection/admission.ts";
 import type { Change } from "../../src/core/directory/change.ts";
 import { CHANGES_MAX, Directory as Kept } from "../../src/core/directory/directory.ts";
 import { DirectoryStore } from "../../src/core/directory/store.ts";
 import { cryptography } from "../../src/edge/cryptography.ts";
+import type { Connect } from "../../src/mqtt/codec.ts";
 import { Reason } from "../../src/mqtt/reason.ts";
 import { MOSQUITTO, PASSWORD } from "../support/mosquitto-passwords.ts";
 import { nodeSql } from "../support/node-sql.ts";
@@ -101,6 +106,17 @@ class Site implements Network, DirectorySource {
   }
 }
 
+function receptionOn({ directory, authenticator }: Site): Reception {
+  return new Reception({
+    authenticators: [authenticator],
+    mechanisms: [],
+    policy: OPEN_POLICY,
+    directory,
+    allowAnonymous: false,
+    clientIdsPerUser: true,
+  });
+}
+
 const allow = (filter: string): Rule => ({ effect: "allow", actions: ["publish"], filter });
 
 describe("rules", () => {
@@ -154,6 +170,67 @@ describe("rules", () => {
     site.expire();
     await later;
     expect(site.asked).toHaveLength(3);
+  });
+});
+
+describe("bans", () => {
+  const ban: Ban = { type: "clientId", value: "c", until: undefined, why: undefined };
+
+  test("come with the rules, by the same question, and only if they are others", async () => {
+    const site = new Site();
+    expect(site.directory.bans).toBeUndefined();
+    await site.directory.ready(NOW);
+    const before = site.directory.bans;
+    expect(before?.size).toBe(0);
+    site.change({ type: "addRule", rule: allow("a") });
+    await site.directory.ready(NOW + FRESH_MS);
+    expect(site.directory.bans).toBe(before);
+    site.change({ type: "addBan", ban });
+    await site.directory.ready(NOW + 2 * FRESH_MS - 1);
+    expect(site.directory.bans?.find({ clientId: "c" }, NOW)).toBeUndefined();
+    await site.directory.ready(NOW + 2 * FRESH_MS);
+    expect(site.directory.bans?.find({ clientId: "c" }, NOW)).toEqual(ban);
+    site.change({ type: "deleteBan", id: 1 });
+    await site.directory.ready(NOW + 3 * FRESH_MS);
+    expect(site.directory.bans?.size).toBe(0);
+    expect(site.asked).toEqual(["since undefined", "since 0", "since 1", "since 2"]);
+  });
+
+  test("cost a login no call of their own, and who is turned away by them costs none", async () => {
+    const site = new Site();
+    site.change({ type: "addBan", ban });
+    for (const name of ["alice", "bob"]) site.put(name);
+    const reception = receptionOn(site);
+    const login = (username: string) => {
+      const credentials = { arrival: NO_ARRIVAL, clientId: "other", username, password: bytes(PASSWORD) };
+      return reception.answer({ type: "identify", credentials }, NOW);
+    };
+    expect(await login("alice")).toMatchObject({ type: "accepted" });
+    expect(await login("bob")).toMatchObject({ type: "accepted" });
+    const calls = site.asked.filter((what) => !what.startsWith("learn"));
+    expect(calls).toEqual(["find alice", "since undefined", "find bob"]);
+    site.asked.length = 0;
+    const admission = new Admission({ access: reception, arrival: NO_ARRIVAL, tenant: "main" });
+    const connect = { clientId: "c", version: 5 } as Connect;
+    expect(() => admission.connect(connect, "", NOW)).toThrow(expect.objectContaining({ reason: Reason.Banned }));
+    expect(site.asked).toEqual([]);
+  });
+
+  test("are asked for when somebody is refused, who does not wait for that", async () => {
+    const site = new Site();
+    const reception = receptionOn(site);
+    const guess = (after: number) => {
+      const credentials = { arrival: NO_ARRIVAL, clientId: "c", username: "alice", password: bytes("eraser") };
+      return reception.answer({ type: "identify", credentials }, NOW + after);
+    };
+    expect(await guess(0)).toMatchObject({ type: "refused" });
+    await Promise.all(site.work);
+    expect(reception.bans?.size).toBe(0);
+    site.change({ type: "addBan", ban });
+    for (const after of [1, 2, FRESH_MS, FRESH_MS + 1]) expect(await guess(after)).toMatchObject({ type: "refused" });
+    await Promise.all(site.work);
+    expect(reception.bans?.size).toBe(1);
+    expect(site.asked.filter((what) => what.startsWith("since"))).toEqual(["since undefined", "since 0"]);
   });
 });
 

@@ -237,6 +237,72 @@ describe("with a token", () => {
     });
   });
 
+  describe("bans", () => {
+    const ban = { address: "192.0.2.0/24", until: "2999-12-31T00:00:00.000Z", why: "scanner" };
+
+    test("come, are changed, and go", async () => {
+      const created = await admin.post("/bans", ban);
+      expect(created).toMatchObject({ status: 201, json: ban });
+      const { id } = created.json as { id: number };
+      expect(created.headers.get("location")).toBe(`/api/v1/bans/${id}`);
+      expect((await admin.post("/bans", { address: "192.0.2.77/24" })).status).toBe(409);
+      const changed = await admin.put(`/bans/${id}`, { user: "mallory" });
+      expect(changed.status).toBe(200);
+      expect(changed.json).toEqual({
+        id,
+        user: "mallory",
+        createdAt: expect.any(String),
+        changedAt: expect.any(String),
+      });
+      expect((await admin.get(`/bans/${id}`)).json).toEqual(changed.json);
+      const other = (await admin.post("/bans", { clientId: "c 1" })).json as { id: number };
+      expect((await admin.put(`/bans/${other.id}`, { user: "mallory" })).status).toBe(409);
+      expect((await admin.get("/bans?limit=1")).json).toEqual({ bans: [changed.json], next: id });
+      expect((await admin.get(`/bans?after=${id}`)).json).toEqual({ bans: [other], next: null });
+      for (const one of [id, other.id]) expect((await admin.delete(`/bans/${one}`)).status).toBe(204);
+      expect((await admin.delete(`/bans/${id}`)).status).toBe(404);
+      expect((await admin.put(`/bans/${id}`, ban)).status).toBe(404);
+      expect((await admin.get(`/bans/${id}`)).status).toBe(404);
+      for (const wrong of ["0", "1e1", "-1", "x"]) expect((await admin.get(`/bans/${wrong}`)).status, wrong).toBe(404);
+      const { entries } = (await admin.get("/audit?limit=5")).json as { entries: Record<string, unknown>[] };
+      expect(entries.map(({ what, on }) => `${String(what)} ${String(on)}`)).toEqual([
+        `deleteBan ban ${other.id}`,
+        `deleteBan ban ${id}`,
+        `addBan ban ${other.id}`,
+        `putBan ban ${id}`,
+        `addBan ban ${id}`,
+      ]);
+    });
+
+    test("that are over are not there, and in nobody's place", async () => {
+      const soon = new Date(Date.now() + 1_500).toISOString();
+      const { id } = (await admin.post("/bans", { clientId: "soon", until: soon })).json as { id: number };
+      const patience = Date.now() + 15_000;
+      while ((await admin.get(`/bans/${id}`)).status !== 404) expect(Date.now()).toBeLessThan(patience);
+      expect((await admin.get("/bans")).json).toEqual({ bans: [], next: null });
+      const again = await admin.post("/bans", { clientId: "soon" });
+      expect(again.status).toBe(201);
+      expect((await admin.delete(`/bans/${(again.json as { id: number }).id}`)).status).toBe(204);
+    });
+
+    test.each<[string, Record<string, unknown>, string]>([
+      ["nobody", {}, "clientId"],
+      ["two at once", { clientId: "c", user: "u" }, "user"],
+      ["an empty client id", { clientId: "" }, "clientId"],
+      ["a client id that nobody can have", { clientId: "x".repeat(901) }, "clientId"],
+      ["a user that cannot be", { user: "a:b" }, "user"],
+      ["an address that is none", { address: "192.0.2" }, "address"],
+      ["a network that is none", { address: "192.0.2.0/33" }, "address"],
+      ["a time that is none", { clientId: "c", until: "soon" }, "until"],
+      ["a time that is over", { clientId: "c", until: "2020-01-01T00:00:00Z" }, "until"],
+      ["a time that is a number", { clientId: "c", until: 4_000_000_000_000 }, "until"],
+      ["a long reason", { clientId: "c", why: "x".repeat(257) }, "why"],
+      ["a member that is not known", { clientId: "c", ip: "192.0.2.1" }, "ip"],
+    ])("%s is an error that names the field", async (_what, body, field) => {
+      expect(await admin.post("/bans", body)).toMatchObject({ status: 400, json: { error: { field } } });
+    });
+  });
+
   describe("the audit log", () => {
     test("says who did what, the latest first, and has no secret in it", async () => {
       await admin.post("/users", { name: "eve", password: "correct horse" });

@@ -1,4 +1,4 @@
-/** Users and rules that an admin keeps, as clients meet them over real sockets: who comes in, and what becomes of who is in. */
+/** Users, rules and bans that an admin keeps, as clients meet them over real sockets: who comes in, and what becomes of who is in. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { MOSQUITTO, PASSWORD } from "../support/mosquitto-passwords.ts";
 import { ScramClient } from "../support/scram.ts";
@@ -239,5 +239,69 @@ describe("who is in", () => {
     }
     expect((await client.subscribe(closing))[0]).toBe(0x87);
     expect(await client.unsubscribe(closing)).toEqual([0x11]);
+  });
+});
+
+describe("who is banned", () => {
+  /** Bans somebody for as long as the test takes. */
+  async function banned<T>(whom: Record<string, string>, meanwhile: () => Promise<T>): Promise<void> {
+    const { id } = (await admin.post("/bans", { ...whom, why: "a test" })).json as { id: number };
+    await meanwhile();
+    expect((await admin.delete(`/bans/${id}`)).status).toBe(204);
+  }
+
+  async function code(username: string, clientId: string): Promise<number> {
+    const client = await Client.open(use.broker);
+    return (await client.connect({ username, clientId, password: Buffer.from("pencil") })).reasonCode!;
+  }
+
+  test.each(["user", "clientId"])(
+    "by its %s goes, is told so, and comes in again when that is lifted",
+    async (type) => {
+      const name = await user();
+      const clientId = `client-of-${name}`;
+      const client = await Client.connected(use.broker, "ws", 5, {
+        username: name,
+        clientId,
+        password: Buffer.from("pencil"),
+      });
+      await banned({ [type]: type === "user" ? name : clientId }, async () => {
+        await until("the client is disconnected", async () => {
+          client.send(client.publishPacket(`open/${scope()}`, "x", { qos: 1 }));
+          const packet = await client.next();
+          if (packet.cmd === "puback") return false;
+          expect(packet).toMatchObject({ cmd: "disconnect", reasonCode: 0x98 });
+          return true;
+        });
+        await client.expectClosed(1008);
+        expect(await code(name, clientId)).toBe(0x8a);
+        expect(await code(name, "another")).toBe(type === "user" ? 0x8a : 0);
+        for (const told of [
+          '{"event":"disconnected","reason":"administrative action"',
+          '{"event":"refused","reason":"banned"',
+        ]) {
+          const isIt = (text: string): boolean => text.includes(told) && text.includes(`"client":"${clientId}"`);
+          // What the log says comes by another way.
+          await until(told, async () => (await admin.get("/bans?limit=1")).status === 200 && use.logged.some(isIt));
+        }
+      });
+      await until("the ban is lifted", async () => (await code(name, clientId)) === 0);
+    },
+  );
+
+  test("by its address is answered 0x8A, before its password is looked at", async () => {
+    const name = await user();
+    const from = async (password: string): Promise<number> => {
+      const headers = { "CF-Connecting-IP": "198.51.100.7" };
+      const client = await Client.open(use.broker, "ws", 5, headers);
+      return (await client.connect({ username: name, password: Buffer.from(password) })).reasonCode!;
+    };
+    expect(await from("pencil")).toBe(0);
+    await banned({ address: "198.51.100.0/24" }, async () => {
+      await until("the ban is known", async () => (await from("pencil")) === 0x8a);
+      // Unless what is known has just become old.
+      await until("no password is looked at", async () => (await from("eraser")) === 0x8a);
+      expect(await code(name, "from elsewhere")).toBe(0);
+    });
   });
 });

@@ -34,25 +34,29 @@ const ENDS: readonly { name: string; end: () => Promise<void> }[] = [
 ];
 
 describe.each(ENDS)("an instance that $name", ({ end }) => {
-  test("leaves users, rules, version, secret and audit log as they were", async () => {
+  test("leaves users, rules, bans, version, secret and audit log as they were", async () => {
     await put("alice");
     const rule = { effect: "allow", actions: ["publish"], filter: "a/#" } as const;
     await stub().change({ type: "addRule", rule }, "me");
+    const ban = { type: "address", value: "192.0.2.0/24", until: Date.now() + 3_600_000, why: "scanner" } as const;
+    await stub().change({ type: "addBan", ban }, "me");
     const nobody = hex((await stub().find("nobody")).verifier.salt);
     const before = await instanceOf(stub());
     await end();
-    expect(await stub().find("alice")).toMatchObject({ known: true, version: 2 });
+    expect(await stub().find("alice")).toMatchObject({ known: true, version: 3 });
     expect(await instanceOf(stub())).not.toBe(before);
     expect(hex((await stub().find("nobody")).verifier.salt)).toBe(nobody);
     expect(await stub().since(0)).toMatchObject({
-      version: 2,
+      version: 3,
       rules: [{ id: 1, rule }],
+      bans: [ban],
       users: [{ name: "alice", version: 1 }],
     });
-    expect(await stub().since(2)).toEqual({ version: 2, rules: undefined, users: [] });
-    expect((await stub().audit(Infinity, 9)).map(({ what }) => what)).toEqual(["addRule", "putUser"]);
+    expect(await stub().bans(0, 9)).toMatchObject([{ id: 1, ban }]);
+    expect(await stub().since(3)).toEqual({ version: 3, rules: undefined, users: [] });
+    expect((await stub().audit(Infinity, 9)).map(({ what }) => what)).toEqual(["addBan", "addRule", "putUser"]);
     await stub().change({ type: "deleteUser", name: "alice" }, "me");
-    expect(await stub().since(2)).toEqual({ version: 3, rules: undefined, users: [{ name: "alice", version: 3 }] });
+    expect(await stub().since(3)).toEqual({ version: 4, rules: undefined, users: [{ name: "alice", version: 4 }] });
   });
 });
 
@@ -66,6 +70,7 @@ test("rows are written by changes alone", async () => {
   };
   const user = (name: string) => cost(() => put(name));
   const rule = { effect: "allow", actions: ["publish"], filter: "a/#" } as const;
+  const ban = { type: "clientId", value: "c", until: undefined, why: undefined } as const;
   expect(await cost(() => Promise.all([stub().find("alice"), stub().since(0), stub().users("", 9)]))).toBe(0);
   // The user with its two places, and one row each of version, change and audit log.
   expect(await user("bob")).toBe(6);
@@ -73,8 +78,11 @@ test("rows are written by changes alone", async () => {
   expect({
     changed: await user("bob"),
     rule: await cost(() => stub().change({ type: "addRule", rule }, "me")),
+    ban: await cost(() => stub().change({ type: "addBan", ban }, "me")),
+    rebanned: await cost(() => stub().change({ type: "putBan", id: 1, ban: { ...ban, value: "d" } }, "me")),
+    lifted: await cost(() => stub().change({ type: "deleteBan", id: 1 }, "me")),
     learned: await cost(() => stub().learn("alice", learned.version, learned.user)),
     deleted: await cost(() => stub().change({ type: "deleteUser", name: "bob" }, "me")),
-  }).toEqual({ changed: 5, rule: 3, learned: 2, deleted: 4 });
+  }).toEqual({ changed: 5, rule: 3, ban: 4, rebanned: 4, lifted: 3, learned: 2, deleted: 4 });
   expect(counted.alarms).toBe(0);
 });

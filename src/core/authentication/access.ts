@@ -1,6 +1,7 @@
 /** Who may connect to a tenant, and what they may do, as a connection has to know it at once. */
 
 import type { Policy } from "../authorization/policy.ts";
+import type { Bans } from "../bans/bans.ts";
 import type { Mechanism } from "./mechanism.ts";
 
 export interface Access {
@@ -8,8 +9,10 @@ export interface Access {
   mechanism(method: string): Mechanism | undefined;
   /** Another one each time that rules have changed. */
   readonly policy: Policy;
+  /** Who may not connect, and who is in goes; besides those of the settings, which do not change. Undefined: nobody. */
+  readonly bans: Bans | undefined;
   /**
-   * Until when what is known of users and rules is to be gone by without asking, in milliseconds since 1970; Infinity where
+   * Until when what is known of users, rules and bans is to be gone by without asking, in milliseconds since 1970; Infinity where
    * nothing of it changes.
    */
   readonly freshUntil: number;

@@ -55,14 +55,14 @@ export class Bans {
    * @throws RangeError when the value is not an address or network and has to be
    */
   add(ban: Ban): void {
-    const key = keyOf(ban);
+    const key = banKey(ban);
     if (!this.#bans.has(key)) this.#count(ban, 1);
     this.#bans.set(key, ban);
   }
 
   /** Lifts the ban of this client id, user, address or network. Returns false when there was none. */
   remove(ban: Pick<Ban, "type" | "value" | "tenant">): boolean {
-    if (!this.#bans.delete(keyOf(ban))) return false;
+    if (!this.#bans.delete(banKey(ban))) return false;
     this.#count(ban, -1);
     return true;
   }
@@ -80,8 +80,8 @@ export class Bans {
   /** In every tenant, or in this one. */
   #of(type: Ban["type"], value: string | undefined, tenant: string | undefined, now: number): Ban | undefined {
     if (value === undefined) return undefined;
-    const everywhere = this.#at(keyOf({ type, value }), now);
-    return everywhere ?? (tenant === undefined ? undefined : this.#at(keyOf({ type, value, tenant }), now));
+    const everywhere = this.#at(banKey({ type, value }), now);
+    return everywhere ?? (tenant === undefined ? undefined : this.#at(banKey({ type, value, tenant }), now));
   }
 
   #ofAddress(text: string, now: number): Ban | undefined {
@@ -112,7 +112,12 @@ export class Bans {
   }
 }
 
-function keyOf({ type, value, tenant = "" }: Pick<Ban, "type" | "value" | "tenant">): Key {
+/**
+ * The same for bans of the same client id, user, address or network, however it is written.
+ *
+ * @throws RangeError when the value is not an address or network and has to be
+ */
+export function banKey({ type, value, tenant = "" }: Pick<Ban, "type" | "value" | "tenant">): Key {
   return type === "address" ? networkKey(networkOf(value)) : `${tenant}/${type} ${value}`;
 }
 

@@ -18,11 +18,7 @@ export class Door {
 
   /** @throws MqttError Banned */
   check(candidate: Candidate, now: number): void {
-    const ban = this.bans.find(candidate, now);
-    if (!ban) return;
-    const { type, value, until, why } = ban;
-    const what = type === "clientId" ? "the client id" : type === "user" ? "the user" : `the address (${value})`;
-    throw new MqttError(Reason.Banned, `${what} is banned${still(until, now)}${why ? `: ${why}` : ""}`);
+    checkBans(this.bans, candidate, Reason.Banned, now);
   }
 
   /**
@@ -34,6 +30,23 @@ export class Door {
     const until = this.#flapping.connects(session, now);
     if (until !== undefined) throw new MqttError(Reason.Banned, `it connects too often: kept out${still(until, now)}`);
   }
+}
+
+/**
+ * @param reason Banned of who is about to come in; no DISCONNECT can say that of who is in [MQTT-3.14.2-1]
+ * @throws MqttError with that reason
+ */
+export function checkBans(
+  bans: Bans,
+  candidate: Candidate,
+  reason: typeof Reason.Banned | typeof Reason.AdministrativeAction,
+  now: number,
+): void {
+  const ban = bans.find(candidate, now);
+  if (!ban) return;
+  const { type, value, until, why } = ban;
+  const what = type === "clientId" ? "the client id" : type === "user" ? "the user" : `the address (${value})`;
+  throw new MqttError(reason, `${what} is banned${still(until, now)}${why ? `: ${why}` : ""}`);
 }
 
 function still(until: number | undefined, now: number): string {

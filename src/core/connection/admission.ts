@@ -13,7 +13,7 @@ import type { Question, Recognition } from "../authentication/asking.ts";
 import type { Arrival, Identity } from "../authentication/identity.ts";
 import type { Policy } from "../authorization/policy.ts";
 import { NOTHING, type Permissions } from "../authorization/permissions.ts";
-import type { Door } from "../bans/door.ts";
+import { checkBans, type Door } from "../bans/door.ts";
 import { Authenticating } from "./authenticating.ts";
 
 export interface AdmissionConfig {
@@ -96,6 +96,8 @@ export class Admission {
     this.#clientId = connect.clientId === "" ? assigned : connect.clientId;
     const { arrival, door } = this.#config;
     door?.check({ tenant: arrival.tenant, clientId: this.#clientId, address: arrival.address }, now);
+    // Only by what is fresh: who is turned away here has nobody asked whether its ban has been lifted since.
+    if (now < this.#access.freshUntil) this.#checkBans(undefined, now);
     this.#asked = true;
     const { authenticationMethod: method, authenticationData, username, password } = connect;
     if (method === undefined) {
@@ -150,6 +152,7 @@ export class Admission {
     }
     this.#access = this.#access.of(tenant);
     door?.check({ tenant, clientId: this.#clientId, user }, now);
+    this.#checkBans(user, now);
     if (!known) door?.enter(`${tenant}/${sessionOf(user, this.#clientId, this.#access)}`, now);
     const { policy } = this.#access;
     this.#identity = identity;
@@ -161,8 +164,18 @@ export class Admission {
     return identity?.tenant ?? this.#config.arrival.tenant ?? this.#config.tenant;
   }
 
-  /** The client is still who it was, as far as is known by now. Returns true when it may something else than before. */
-  confirmed(identity: Identity): boolean {
+  /**
+   * What is known by now of who the client is; undefined: it is not that user any more. Returns true when it may something else
+   * than before.
+   *
+   * @throws MqttError NotAuthorized, AdministrativeAction when it is banned by now; then it may nothing, not even have a will
+   */
+  confirmed(identity: Identity | undefined, now: number): boolean {
+    const permissions = this.#permissions;
+    this.#permissions = NOTHING;
+    if (!identity) throw refused("the user is gone, or has another password");
+    this.#checkBans(identity.user, now);
+    this.#permissions = permissions;
     this.#identity = identity;
     const { policy } = this.#access;
     if (policy === this.#policy) return false;
@@ -172,9 +185,12 @@ export class Admission {
     return true;
   }
 
-  /** The client is not who it was any more. */
-  disown(): void {
-    this.#permissions = NOTHING;
+  /** Those of the access: its own the door knows. */
+  #checkBans(user: string | undefined, now: number): void {
+    const { bans } = this.#access;
+    if (!bans) return;
+    const reason = this.#identity ? Reason.AdministrativeAction : Reason.Banned;
+    checkBans(bans, { clientId: this.#clientId, user, address: this.#config.arrival.address }, reason, now);
   }
 }
 

@@ -5,7 +5,6 @@
 
 import type { Current, Decided, Question } from "../authentication/asking.ts";
 import type { Need } from "../authorization/permissions.ts";
-import { MqttError, Reason } from "../../mqtt/reason.ts";
 import type { Admission } from "./admission.ts";
 import { Deciding } from "./deciding.ts";
 import type { Effect } from "./effects.ts";
@@ -101,14 +100,10 @@ export class Rights {
     this.#standing.drop(shard);
   }
 
-  /** @throws MqttError when the client is not any more who it was */
+  /** @throws MqttError when the client is not any more who it was, or is banned */
   current({ doubt, identity }: Current, now: number): void {
     if (!this.#standing.answered(doubt)) return;
-    if (!identity) {
-      this.#admission.disown();
-      throw new MqttError(Reason.NotAuthorized, "the user is gone, or has another password");
-    }
-    if (this.#admission.confirmed(identity)) this.#changed(now);
+    if (this.#admission.confirmed(identity, now)) this.#changed(now);
     else this.#goOn(now);
   }
 

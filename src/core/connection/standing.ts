@@ -1,5 +1,5 @@
 /**
- * Does what is known of the client still hold? Users and rules may change while it is connected, and nobody tells the
+ * Does what is known of the client still hold? Users, rules and bans may change while it is connected, and nobody tells the
  * connection. So when something is about to pass and what is known is too old, it asks, and nothing passes until that is
  * answered: the client's packets wait where they arrive, and frames of shards wait here, in their order.
  *

@@ -2,6 +2,7 @@
 
 import type { User } from "../authentication/users.ts";
 import type { Rule } from "../authorization/rule.ts";
+import type { Ban } from "../bans/bans.ts";
 
 export type Change =
   /** `only`: not unless the user is there already, or is not; undefined: either way. */
@@ -13,15 +14,18 @@ export type Change =
   | { readonly type: "putRule"; readonly id: number; readonly rule: Rule }
   | { readonly type: "deleteRule"; readonly id: number }
   /** `replacing`: all other rules go. */
-  | { readonly type: "importRules"; readonly rules: readonly Rule[]; readonly replacing: boolean };
+  | { readonly type: "importRules"; readonly rules: readonly Rule[]; readonly replacing: boolean }
+  | { readonly type: "addBan"; readonly ban: Ban }
+  | { readonly type: "putBan"; readonly id: number; readonly ban: Ban }
+  | { readonly type: "deleteBan"; readonly id: number };
 
 export type Outcome =
-  /** `created` users or rules, and `replaced` ones; `id` of a rule that was added. */
+  /** `created` users, rules or bans, and `replaced` ones; `id` of a rule or ban that was added. */
   | { readonly type: "done"; readonly created: number; readonly replaced: number; readonly id: number | undefined }
-  /** There is no user or rule of this name, or there is one already: nothing has changed. */
+  /** There is no user, rule or ban of this name, or there is one already: nothing has changed. */
   | { readonly type: "absent" }
   | { readonly type: "present" }
-  /** There would be more rules than there may be. */
+  /** There would be more rules or bans than there may be. */
   | { readonly type: "full"; readonly most: number };
 
 /** One action of an admin that changed something. */
@@ -33,6 +37,6 @@ export interface AuditEntry {
   /** A fingerprint of the token that was used. */
   readonly who: string;
   readonly what: Change["type"];
-  /** The user or the rule, or how many there were of them. */
+  /** The user, the rule or the ban, or how many there were of them. */
   readonly on: string;
 }

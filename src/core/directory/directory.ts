@@ -1,9 +1,9 @@
 /**
- * The users and rules of a tenant that are kept and not configured: what is asked of them when a client connects, what has
+ * The users, rules and bans of a tenant that are kept and not configured: what is asked of them when a client connects, what has
  * changed since somebody asked last, and what admins change.
  *
  * - The *version* of the directory rises with every change. Whoever knows the directory as of one version learns by it what
- *   to forget: the rules, if they are not the same, and the names of users whose password changed or who went. Only the
+ *   to forget: rules and bans, if they are not the same, and the names of users whose password changed or who went. Only the
  *   latest {@link CHANGES_MAX} versions are remembered; who asks with an older one has to forget all users.
  * - Nothing is kept in memory: what is stored is all that there is, and a change is all or nothing.
  * - A name that nobody has is like one of the users (`users.ts`): the first at or behind a place in a circle that the name
@@ -15,14 +15,17 @@ import { type Candidate, inventVerifier, lotOf } from "../authentication/candida
 import { LIKE_ANY, type User } from "../authentication/users.ts";
 import type { Verifier } from "../authentication/verifier.ts";
 import type { Rule } from "../authorization/rule.ts";
+import type { Ban } from "../bans/bans.ts";
 import type { Cryptography } from "../ports.ts";
 import type { AuditEntry, Change, Outcome } from "./change.ts";
-import type { ChangedUser, DirectoryStore, KeptRule, KeptUser } from "./store.ts";
+import type { ChangedUser, DirectoryStore, KeptBan, KeptRule, KeptUser } from "./store.ts";
 
 /** How many versions back it is known which users changed. */
 export const CHANGES_MAX = 1_000;
 /** Every Worker isolate has all of them in memory. */
 export const RULES_MAX = 5_000;
+/** The same holds for them. */
+export const BANS_MAX = 5_000;
 /** The newest that are kept. */
 export const AUDIT_MAX = 10_000;
 
@@ -43,6 +46,8 @@ export interface News {
   readonly version: number;
   /** All rules; undefined: they are the same. */
   readonly rules: readonly KeptRule[] | undefined;
+  /** All bans, also those that are over; undefined: they are the same. */
+  readonly bans: readonly Ban[] | undefined;
   /** Users whose password changed, or who went; undefined: it may be any. */
   readonly users: readonly ChangedUser[] | undefined;
 }
@@ -80,12 +85,16 @@ export class Directory {
 
   /** @param version undefined: nothing is known */
   since(version: number | undefined): News {
-    const { version: present, rulesVersion } = this.#store.versions;
+    const { version: present, rulesVersion, bansVersion } = this.#store.versions;
     // A version that is still to come is of a directory that was set back.
     const known = version === undefined || version > present ? undefined : version;
     return {
       version: present,
       rules: known !== undefined && known >= rulesVersion ? undefined : this.#store.rules(0, RULES_MAX),
+      bans:
+        known !== undefined && known >= bansVersion
+          ? undefined
+          : this.#store.bans(0, BANS_MAX, -Infinity).map(({ ban }) => ban),
       users: known === undefined || known < present - CHANGES_MAX ? undefined : this.#store.changedSince(known),
     };
   }
@@ -121,6 +130,16 @@ export class Directory {
   /** In the order of their ids, of those after one. */
   rules(after: number, most: number): KeptRule[] {
     return this.#store.rules(after, most);
+  }
+
+  /** Undefined: there is none, or it is over. */
+  ban(id: number, now: number): KeptBan | undefined {
+    return this.#store.bans(id - 1, 1, now).find((kept) => kept.id === id);
+  }
+
+  /** In the order of their ids, of those after one that are not over. */
+  bans(after: number, most: number, now: number): KeptBan[] {
+    return this.#store.bans(after, most, now);
   }
 
   /** The newest first, of those before one. */
@@ -189,7 +208,38 @@ export class Directory {
         this.#raiseRules(store.versions.lastRule);
         return [done(0, 0), `rule ${change.id}`];
       }
+      case "addBan":
+      case "putBan":
+      case "deleteBan":
+        // What is over is as if it had never been: it is in nobody's place, and does not count.
+        store.deleteBansOver(now);
+        return this.#applyToBans(change, now);
     }
+  }
+
+  #applyToBans(
+    change: Extract<Change, { type: "addBan" | "putBan" | "deleteBan" }>,
+    now: number,
+  ): [outcome: Outcome, on: string] {
+    const store = this.#store;
+    const { lastBan } = store.versions;
+    if (change.type === "addBan") {
+      if (store.banLike(change.ban)) return [{ type: "present" }, ""];
+      if (store.banCount >= BANS_MAX) return [{ type: "full", most: BANS_MAX }, ""];
+      const id = lastBan + 1;
+      store.putBan({ id, ban: change.ban, createdAt: now, changedAt: now });
+      this.#raiseBans(id);
+      return [{ ...done(1, 0), id }, `ban ${id}`];
+    }
+    const { type, id } = change;
+    const kept = store.ban(id);
+    if (!kept) return [{ type: "absent" }, ""];
+    if (type === "putBan") {
+      if ((store.banLike(change.ban)?.id ?? id) !== id) return [{ type: "present" }, ""];
+      store.putBan({ ...kept, ban: change.ban, changedAt: now });
+    } else store.deleteBan(id);
+    this.#raiseBans(lastBan);
+    return [done(0, type === "putBan" ? 1 : 0), `ban ${id}`];
   }
 
   #putUsers(users: readonly (readonly [name: string, user: User])[], now: number): Outcome {
@@ -231,8 +281,15 @@ export class Directory {
   }
 
   #raiseRules(lastRule: number): void {
-    const version = this.#store.versions.version + 1;
-    this.#store.putVersions({ version, rulesVersion: version, lastRule });
+    const versions = this.#store.versions;
+    const version = versions.version + 1;
+    this.#store.putVersions({ ...versions, version, rulesVersion: version, lastRule });
+  }
+
+  #raiseBans(lastBan: number): void {
+    const versions = this.#store.versions;
+    const version = versions.version + 1;
+    this.#store.putVersions({ ...versions, version, bansVersion: version, lastBan });
   }
 
   #remember(what: Change["type"], on: string, who: string, at: number): void {

@@ -1,5 +1,5 @@
 /**
- * What a directory stores, and how: users, rules, which users changed lately, what admins did, and one row with its version
+ * What a directory stores, and how: users, rules, bans, which users changed lately, what admins did, and one row with its version
  * and its secret. Tables are made with the first use of the object, which stays for good.
  */
 
@@ -7,6 +7,7 @@ import { readPasswordHash, writePasswordHash } from "../authentication/password-
 import type { User } from "../authentication/users.ts";
 import type { Verifier } from "../authentication/verifier.ts";
 import type { Rule } from "../authorization/rule.ts";
+import { type Ban, banKey } from "../bans/bans.ts";
 import type { Sql, SqlRow } from "../ports.ts";
 import { SCHEMA_VERSION, schemaVersion } from "../schema.ts";
 import type { AuditEntry } from "./change.ts";
@@ -54,13 +55,32 @@ const SCHEMA = [
   )`,
 ];
 
+/** A directory that was made before there were bans gets them when it starts. A release from then leaves them alone. */
+const BAN_SCHEMA = [
+  "ALTER TABLE directory ADD COLUMN bans_version INTEGER NOT NULL DEFAULT 0",
+  "ALTER TABLE directory ADD COLUMN last_ban INTEGER NOT NULL DEFAULT 0",
+  `CREATE TABLE ban ( -- schema ${SCHEMA_VERSION}
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    value TEXT NOT NULL,
+    until INTEGER,
+    why TEXT,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL
+  )`,
+];
+
 export interface Versions {
-  /** Rises with every change of a user or a rule. */
+  /** Rises with every change of a user, a rule or a ban. */
   readonly version: number;
   /** The version with which the rules changed last. */
   readonly rulesVersion: number;
   /** The highest id that a rule ever had. */
   readonly lastRule: number;
+  /** The same of bans. */
+  readonly bansVersion: number;
+  readonly lastBan: number;
 }
 
 export interface KeptUser {
@@ -86,19 +106,30 @@ export interface KeptRule {
   readonly changedAt: number;
 }
 
+export interface KeptBan {
+  readonly id: number;
+  readonly ban: Ban;
+  readonly createdAt: number;
+  readonly changedAt: number;
+}
+
 export class DirectoryStore {
   readonly #sql: Sql;
 
   /** @param secret for a directory that has none yet */
   constructor(sql: Sql, secret: () => Uint8Array) {
     this.#sql = sql;
-    if (schemaVersion(sql) !== undefined) return;
+    const isNew = schemaVersion(sql) === undefined;
+    if (!isNew && sql.rows("SELECT 1 FROM sqlite_master WHERE name = 'ban'").length > 0) return;
     sql.transaction(() => {
-      for (const statement of SCHEMA) sql.run(statement);
-      sql.run(
-        "INSERT INTO directory (one, secret, version, rules_version, last_rule) VALUES (1, ?, 0, 0, 0)",
-        secret(),
-      );
+      if (isNew) {
+        for (const statement of SCHEMA) sql.run(statement);
+        sql.run(
+          "INSERT INTO directory (one, secret, version, rules_version, last_rule) VALUES (1, ?, 0, 0, 0)",
+          secret(),
+        );
+      }
+      for (const statement of BAN_SCHEMA) sql.run(statement);
     });
   }
 
@@ -111,20 +142,24 @@ export class DirectoryStore {
   }
 
   get versions(): Versions {
-    const row = this.#sql.rows("SELECT version, rules_version, last_rule FROM directory")[0]!;
+    const row = this.#sql.rows("SELECT version, rules_version, last_rule, bans_version, last_ban FROM directory")[0]!;
     return {
       version: row["version"] as number,
       rulesVersion: row["rules_version"] as number,
       lastRule: row["last_rule"] as number,
+      bansVersion: row["bans_version"] as number,
+      lastBan: row["last_ban"] as number,
     };
   }
 
-  putVersions({ version, rulesVersion, lastRule }: Versions): void {
+  putVersions({ version, rulesVersion, lastRule, bansVersion, lastBan }: Versions): void {
     this.#sql.run(
-      "UPDATE directory SET version = ?, rules_version = ?, last_rule = ?",
+      "UPDATE directory SET version = ?, rules_version = ?, last_rule = ?, bans_version = ?, last_ban = ?",
       version,
       rulesVersion,
       lastRule,
+      bansVersion,
+      lastBan,
     );
   }
 
@@ -234,6 +269,52 @@ export class DirectoryStore {
     this.#sql.run("DELETE FROM rule");
   }
 
+  // Bans.
+
+  ban(id: number): KeptBan | undefined {
+    return this.#sql.rows("SELECT * FROM ban WHERE id = ?", id).map(readBan)[0];
+  }
+
+  /** That of the same client id, user, address or network. */
+  banLike(ban: Ban): KeptBan | undefined {
+    return this.#sql.rows("SELECT * FROM ban WHERE key = ?", banKey(ban)).map(readBan)[0];
+  }
+
+  /** In the order of their ids, without those that are over at that time. */
+  bans(after: number, most: number, now: number): KeptBan[] {
+    return this.#sql
+      .rows("SELECT * FROM ban WHERE id > ? AND (until IS NULL OR until > ?) ORDER BY id LIMIT ?", after, now, most)
+      .map(readBan);
+  }
+
+  get banCount(): number {
+    return this.#sql.rows("SELECT count(*) AS bans FROM ban")[0]!["bans"] as number;
+  }
+
+  putBan({ id, ban, createdAt, changedAt }: KeptBan): void {
+    this.#sql.run(
+      `INSERT OR REPLACE INTO ban (id, key, type, value, until, why, created_at, changed_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      id,
+      banKey(ban),
+      ban.type,
+      ban.value,
+      ban.until ?? null,
+      ban.why ?? null,
+      createdAt,
+      changedAt,
+    );
+  }
+
+  deleteBan(id: number): void {
+    this.#sql.run("DELETE FROM ban WHERE id = ?", id);
+  }
+
+  /** Those that are over at that time. */
+  deleteBansOver(now: number): void {
+    this.#sql.run("DELETE FROM ban WHERE until <= ?", now);
+  }
+
   // What admins did.
 
   /** The newest first, of those before a number. */
@@ -291,6 +372,20 @@ function readRule(row: SqlRow): KeptRule {
   return {
     id: row["id"] as number,
     rule: JSON.parse(row["rule"] as string) as Rule,
+    createdAt: row["created_at"] as number,
+    changedAt: row["changed_at"] as number,
+  };
+}
+
+function readBan(row: SqlRow): KeptBan {
+  return {
+    id: row["id"] as number,
+    ban: {
+      type: row["type"] as Ban["type"],
+      value: row["value"] as string,
+      until: (row["until"] as number | null) ?? undefined,
+      why: (row["why"] as string | null) ?? undefined,
+    },
     createdAt: row["created_at"] as number,
     changedAt: row["changed_at"] as number,
   };

@@ -56,12 +56,19 @@ export class Client {
   }
 
   /** Opens a socket and sends nothing. */
-  static async open(broker: Broker, transport: Transport = "ws", version: Version = 5): Promise<Client> {
+  static async open(
+    broker: Broker,
+    transport: Transport = "ws",
+    version: Version = 5,
+    headers?: Record<string, string>,
+  ): Promise<Client> {
     let feed: ReturnType<typeof Client.around> | undefined = undefined;
-    const wire = await openWire(broker, transport, {
-      bytes: (chunk) => feed?.bytes(chunk),
-      closed: (code) => feed?.closed(code),
-    });
+    const wire = await openWire(
+      broker,
+      transport,
+      { bytes: (chunk) => feed?.bytes(chunk), closed: (code) => feed?.closed(code) },
+      headers,
+    );
     const around = Client.around(wire, version);
     feed = around;
     return around.client;

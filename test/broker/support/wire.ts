@@ -25,8 +25,16 @@ export interface WireEvents {
   closed(code: number | undefined): void;
 }
 
-export async function openWire(broker: Broker, transport: Transport, events: WireEvents): Promise<Wire> {
-  return transport === "ws" ? (await openWebSocket(broker.wsUrl, events)).wire : openTcp(broker.tcpPort, events);
+/** @param headers of the WebSocket's upgrade */
+export async function openWire(
+  broker: Broker,
+  transport: Transport,
+  events: WireEvents,
+  headers?: Record<string, string>,
+): Promise<Wire> {
+  return transport === "ws"
+    ? (await openWebSocket(broker.wsUrl, events, "mqtt", headers)).wire
+    : openTcp(broker.tcpPort, events);
 }
 
 /**

@@ -102,7 +102,7 @@ test("re-authentication does not lead to another tenant", () => {
 
 test("what is heard later of a client leaves it where it is", () => {
   const admission = scene().admitted("acme", undefined);
-  admission.confirmed({ ...admission.identity!, asOf: 7 });
+  admission.confirmed({ ...admission.identity!, asOf: 7 }, 2);
   expect([admission.tenant, admission.permissions.mayPublish("acme", false)]).toEqual(["acme", true]);
 });
 

@@ -1,9 +1,17 @@
-/** Users and rules that are kept: what is found, what is said to have changed, what a change does and leaves behind. */
+/** Users, rules and bans that are kept: what is found, what is said to have changed, what a change does and leaves behind. */
 import { describe, expect, test } from "vitest";
 import { accepts } from "../../../src/core/authentication/candidate.ts";
 import { ITERATIONS, readPasswordHash } from "../../../src/core/authentication/password-hash.ts";
 import type { Rule } from "../../../src/core/authorization/rule.ts";
-import { AUDIT_MAX, CHANGES_MAX, Directory, type Found, RULES_MAX } from "../../../src/core/directory/directory.ts";
+import type { Ban } from "../../../src/core/bans/bans.ts";
+import {
+  AUDIT_MAX,
+  BANS_MAX,
+  CHANGES_MAX,
+  Directory,
+  type Found,
+  RULES_MAX,
+} from "../../../src/core/directory/directory.ts";
 import { keep } from "../../../src/core/directory/keeping.ts";
 import { DirectoryStore } from "../../../src/core/directory/store.ts";
 import { SCHEMA_VERSION } from "../../../src/core/schema.ts";
@@ -145,7 +153,7 @@ function keepOnce(): ReturnType<typeof keep> {
 describe("what is new", () => {
   test("is everything to who knows nothing, and nothing to who is up to date", () => {
     const { directory } = new Site();
-    expect(directory.since(undefined)).toEqual({ version: 0, rules: [], users: undefined });
+    expect(directory.since(undefined)).toEqual({ version: 0, rules: [], bans: [], users: undefined });
     expect(directory.since(0)).toEqual({ version: 0, rules: undefined, users: [] });
   });
 
@@ -213,6 +221,89 @@ describe("rules", () => {
     expect(load(false, ...many)).toEqual({ type: "full", most: RULES_MAX });
     expect(load(true, ...many, "one")).toEqual({ type: "full", most: RULES_MAX });
     expect(filters()).toEqual(["c"]);
+  });
+});
+
+describe("bans", () => {
+  const ban = (value: string, until?: number, type: Ban["type"] = "clientId"): Ban => ({
+    type,
+    value,
+    until,
+    why: undefined,
+  });
+  const add = ({ directory }: Site, what: Ban, now = 0) => directory.change({ type: "addBan", ban: what }, "me", now);
+
+  test("come, are changed and go, with ids that are never given again, also after a restart", () => {
+    const site = new Site();
+    expect(add(site, { ...ban("a"), why: "spam" }, 1)).toMatchObject({ created: 1, id: 1 });
+    expect(add(site, ban("mallory", 9_000, "user"), 2)).toMatchObject({ id: 2 });
+    site.directory.change({ type: "deleteBan", id: 2 }, "me", 3);
+    expect(add(site, ban("b"), 4)).toMatchObject({ id: 3 });
+    site.restart();
+    expect(site.directory.change({ type: "putBan", id: 3, ban: ban("c") }, "me", 5)).toMatchObject({ replaced: 1 });
+    expect(site.directory.bans(0, 9, 6)).toEqual([
+      { id: 1, ban: { ...ban("a"), why: "spam" }, createdAt: 1, changedAt: 1 },
+      { id: 3, ban: ban("c"), createdAt: 4, changedAt: 5 },
+    ]);
+    expect(site.directory.bans(1, 1, 6).map(({ id }) => id)).toEqual([3]);
+    expect([site.directory.ban(2, 6), site.directory.ban(3, 6)?.ban]).toEqual([undefined, ban("c")]);
+    expect(site.directory.change({ type: "deleteBan", id: 2 }, "me", 7)).toEqual({ type: "absent" });
+    expect(site.directory.change({ type: "putBan", id: 2, ban: ban("d") }, "me", 7)).toEqual({ type: "absent" });
+    const log = site.directory.audit(Infinity, 9).map(({ what, on }) => `${what} ${on}`);
+    expect(log.toReversed()).toEqual([
+      "addBan ban 1",
+      "addBan ban 2",
+      "deleteBan ban 2",
+      "addBan ban 3",
+      "putBan ban 3",
+    ]);
+  });
+
+  test("are there once for each client id, user and network, however it is written", () => {
+    const site = new Site();
+    add(site, ban("10.0.0.0/8", undefined, "address"));
+    expect(add(site, ban("10.9.9.9/8", undefined, "address"))).toEqual({ type: "present" });
+    expect(add(site, ban("x"))).toMatchObject({ id: 2 });
+    expect(add(site, ban("x", undefined, "user"))).toMatchObject({ id: 3 });
+    const put = (id: number, value: string) => site.directory.change({ type: "putBan", id, ban: ban(value) }, "me", 0);
+    expect(put(3, "x")).toEqual({ type: "present" });
+    expect(put(2, "x")).toMatchObject({ type: "done" });
+  });
+
+  test("that are over are not there, are in nobody's place, and do not count", () => {
+    const site = new Site();
+    for (let at = 0; at < BANS_MAX; at++) add(site, ban(`${at}`, at === 7 ? 1_000 : undefined));
+    expect(add(site, ban("one more"), 999)).toEqual({ type: "full", most: BANS_MAX });
+    expect(site.directory.ban(8, 999)).toBeDefined();
+    expect(site.directory.ban(8, 1_000)).toBeUndefined();
+    expect(site.directory.bans(7, 1, 1_000).map(({ id }) => id)).toEqual([9]);
+    expect(site.directory.change({ type: "putBan", id: 8, ban: ban("7") }, "me", 1_000)).toEqual({ type: "absent" });
+    expect(add(site, ban("7", 2_000), 1_000)).toMatchObject({ id: BANS_MAX + 1 });
+    expect(site.directory.since(undefined).bans).toHaveLength(BANS_MAX);
+  });
+
+  test("are new to who does not know them, and nothing else is", () => {
+    const site = new Site();
+    site.directory.change({ type: "addRule", rule: rule("a") }, "me", 0);
+    add(site, ban("a"));
+    expect(site.directory.since(1)).toEqual({ version: 2, rules: undefined, bans: [ban("a")], users: [] });
+    expect(site.directory.since(2)).toEqual({ version: 2, rules: undefined, bans: undefined, users: [] });
+    site.directory.change({ type: "deleteBan", id: 1 }, "me", 0);
+    expect(site.directory.since(2)).toMatchObject({ version: 3, rules: undefined, bans: [] });
+    site.directory.change({ type: "deleteRule", id: 1 }, "me", 0);
+    expect(site.directory.since(3)).toMatchObject({ version: 4, rules: [], bans: undefined });
+  });
+
+  test("come to a directory that was made before there were any", () => {
+    const site = new Site();
+    site.put("alice", "pencil");
+    site.sql.run("DROP TABLE ban");
+    for (const column of ["bans_version", "last_ban"]) site.sql.run(`ALTER TABLE directory DROP COLUMN ${column}`);
+    site.restart();
+    expect(add(site, ban("a"))).toMatchObject({ id: 1 });
+    site.restart();
+    expect(site.directory.since(1)).toMatchObject({ version: 2, rules: undefined, bans: [ban("a")] });
+    expect(site.login(site.directory.find("alice"), "pencil")).toBe(true);
   });
 });
 
