@@ -8,7 +8,10 @@
  */
 
 import { Hono } from "hono";
+import { arrivalOf } from "../edge/arrival.ts";
 import type { Broker } from "../edge/broker.ts";
+import { SHUT_MS } from "../edge/turnstile.ts";
+import { line } from "../line.ts";
 import { acl } from "./acl.ts";
 import { audit } from "./audit.ts";
 import { bans } from "./bans.ts";
@@ -19,7 +22,7 @@ import { users } from "./users.ts";
 export const api = new Hono<{ Bindings: Broker }>();
 
 api.use(async (c, next) => {
-  const { admin } = c.env;
+  const { admin, turnstile, refusals } = c.env;
   if (!admin) return c.notFound();
   c.header("Cache-Control", "no-store");
   c.header("X-Content-Type-Options", "nosniff");
@@ -27,8 +30,19 @@ api.use(async (c, next) => {
   if (origin !== undefined && origin !== new URL(c.req.url).origin) {
     return c.json({ error: { message: "a page of another origin may not ask" } }, 403);
   }
-  if (!admin.isIn(c.req.header("authorization"))) {
-    console.warn(JSON.stringify({ event: "not an admin", address: c.req.header("cf-connecting-ip") }));
+  const { address } = arrivalOf(c.req.raw);
+  const said = c.req.header("authorization");
+  // Who says nothing guesses nothing.
+  const isAdmin = said !== undefined && (await turnstile.admin(address, Date.now(), () => admin.isIn(said)));
+  if (isAdmin === undefined) {
+    const detail = "too many wrong admin tokens";
+    refusals.count("refused", "HTTP 429");
+    console.log(line({ event: "refused", status: 429, address, detail }));
+    c.header("Retry-After", `${SHUT_MS / 1000}`);
+    return c.json({ error: { message: detail } }, 429);
+  }
+  if (!isAdmin) {
+    console.warn(JSON.stringify({ event: "not an admin", address }));
     c.header("WWW-Authenticate", 'Bearer realm="dormouse"');
     return c.json({ error: { message: "Authorization has to be Bearer and the admin token" } }, 401);
   }

@@ -8,6 +8,7 @@
  * - An address and a user's name, each time that somebody's proof was wrong: CONNACK 0x9F before anything is computed for the
  *   next one. A limiter can only be asked by counting, which a login that may be right is not to do. So what the limiter has
  *   said no to is remembered here, for {@link SHUT_MS}; then one more is computed, and counted if it is wrong.
+ * - An address, each time that it brings a wrong admin token: HTTP 429 in the same way, also for the right one.
  *
  * Users of the same name in two tenants are two users, and an address is one in all of them.
  *
@@ -29,6 +30,7 @@ export const LIMITERS = [
   "CONNECT_LIMITER_USER",
   "LOGIN_LIMITER_ADDRESS",
   "LOGIN_LIMITER_USER",
+  "ADMIN_LIMITER",
 ] as const;
 
 export type Limiters = Partial<Record<(typeof LIMITERS)[number], Limiter | undefined>>;
@@ -87,6 +89,18 @@ export class Turnstile {
     const { user, tenant = comer.tenant } = answer.identity;
     if (user === undefined || (await mayPass(byUser, `${tenant}/${user}`))) return answer;
     return tooOften("the user connects too often");
+  }
+
+  /** Is this an admin? Undefined: so many of this address were none that it is not looked at. */
+  async admin(address: string | undefined, now: number, look: () => boolean): Promise<boolean | undefined> {
+    const limiter = this.#limiters.ADMIN_LIMITER;
+    if (!limiter || address === undefined) return look();
+    const from = source(address);
+    const key = `admin ${from}`;
+    if (this.#isShut(key, now)) return undefined;
+    const isOne = look();
+    if (!isOne && !(await mayPass(limiter, from))) this.#close(key, now);
+    return isOne;
   }
 
   /** What a wrong proof is counted of. */

@@ -3,18 +3,22 @@ import { once } from "node:events";
 import { expect, test } from "vitest";
 import WebSocket from "ws";
 import { usersSetting } from "../support/users.ts";
+import { Admin, ADMIN_TOKEN } from "./support/admin.ts";
 import { useBroker } from "./support/broker.ts";
 import { Client, VERSIONS } from "./support/client.ts";
 
 const use = useBroker(
   {
     USERS: usersSetting({ alice: "pencil", bob: "eraser" }),
+    ADMIN_TOKEN,
+    DIRECTORY: "false",
     BANS: JSON.stringify([{ clientId: "banned" }, { address: "198.51.100.0/24", why: "scanner" }]),
   },
   {
     CONNECT_LIMITER_ADDRESS: { limit: 3, period: 60 },
     CONNECT_LIMITER_USER: { limit: 4, period: 60 },
     LOGIN_LIMITER_USER: { limit: 3, period: 60 },
+    ADMIN_LIMITER: { limit: 3, period: 60 },
   },
 );
 
@@ -66,6 +70,30 @@ test("LOGIN_LIMITER_USER: a password that is guessed too often is not looked at 
   expect(codes.slice(0, 3)).toEqual([0x86, 0x86, 0x86]);
   expect(codes.at(-1)).toBe(0x9f);
   expect(await login("pencil")).toBe(0x9f);
+});
+
+test("ADMIN_LIMITER: an address that brings wrong admin tokens is answered 429, also with the right one", async () => {
+  const ask = (token: string | undefined, address: string) =>
+    new Admin(() => use.broker, {
+      "CF-Connecting-IP": address,
+      ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+    }).get("/users");
+  const from = "203.0.113.9";
+  for (let count = 0; count < 5; count++) expect((await ask(undefined, from)).status).toBe(401);
+  expect((await ask(ADMIN_TOKEN, from)).status).toBe(200);
+  const statuses = [];
+  for (let count = 0; count < 10; count++) statuses.push((await ask(`guess-${count}`, from)).status);
+  expect(statuses.slice(0, 3)).toEqual([401, 401, 401]);
+  expect(statuses.at(-1)).toBe(429);
+  const refused = await ask(ADMIN_TOKEN, from);
+  expect([refused.status, refused.headers.get("retry-after"), refused.json]).toEqual([
+    429,
+    "10",
+    { error: { message: "too many wrong admin tokens" } },
+  ]);
+  expect((await ask(ADMIN_TOKEN, "203.0.113.10")).status).toBe(200);
+  const line = use.logged.find((text) => text.includes("wrong admin tokens"));
+  expect(JSON.parse(line!)).toMatchObject({ event: "refused", status: 429, address: from });
 });
 
 test("BANS: a banned client id is answered 0x8A [MQTT §3.2.2.2], and the log says why", async () => {

@@ -152,6 +152,50 @@ describe("LOGIN_LIMITER_…", () => {
   });
 });
 
+describe("ADMIN_LIMITER: an address that brings wrong admin tokens", () => {
+  test("is not looked at for a while, whatever it brings then; others are", async () => {
+    const limiter = new Counting(2);
+    const turnstile = new Turnstile({ ADMIN_LIMITER: limiter });
+    let looks = 0;
+    const bring = (isRight: boolean, now: number, address: string | undefined = "192.0.2.1") =>
+      turnstile.admin(address, now, () => {
+        looks += 1;
+        return isRight;
+      });
+    expect(await bring(true, 0)).toBe(true);
+    expect(limiter.keys).toEqual([]);
+    for (const at of [1, 2, 3]) expect(await bring(false, at)).toBe(false);
+    expect([await bring(false, 4), await bring(true, 4)]).toEqual([undefined, undefined]);
+    expect(looks).toBe(4);
+    expect([await bring(true, 5, "192.0.2.2"), await bring(false, 5, "192.0.2.2")]).toEqual([true, false]);
+    expect(await bring(false, 3 + SHUT_MS)).toBe(false);
+    expect(await bring(true, 3 + SHUT_MS)).toBeUndefined();
+    expect(await bring(true, 4 + 2 * SHUT_MS)).toBe(true);
+    // Of IPv6 the first 64 bits count.
+    for (const host of [1, 2, 3]) await bring(false, 6, `2001:db8::${host}`);
+    expect(await bring(true, 7, "2001:db8::4")).toBeUndefined();
+    // On this machine there is none.
+    const counted = limiter.keys.length;
+    expect(await turnstile.admin(undefined, 8, () => false)).toBe(false);
+    expect(limiter.keys).toHaveLength(counted);
+  });
+
+  test("is not counted where there is no limiter, or one that is away", async () => {
+    for (const turnstile of [new Turnstile({}), new Turnstile({ ADMIN_LIMITER: BROKEN })]) {
+      for (const at of [0, 1, 2]) expect(await turnstile.admin("192.0.2.1", at, () => false)).toBe(false);
+      expect(await turnstile.admin("192.0.2.1", 3, () => true)).toBe(true);
+    }
+  });
+
+  test("does not keep it from connecting, and wrong passwords do not keep its admin out", async () => {
+    const s = scene({ ADMIN_LIMITER: new Counting(0), LOGIN_LIMITER_ADDRESS: new Counting(0) });
+    await s.turnstile.admin("192.0.2.1", 0, () => false);
+    expect(await s.login(RIGHT, 1)).toBe("accepted");
+    await s.login(WRONG, 2, { address: "192.0.2.2" });
+    expect(await s.turnstile.admin("192.0.2.2", 3, () => true)).toBe(true);
+  });
+});
+
 test("a limiter that fails limits nothing", async () => {
   const all = { CONNECT_LIMITER_ADDRESS: BROKEN, CONNECT_LIMITER_USER: BROKEN, LOGIN_LIMITER_ADDRESS: BROKEN };
   const s = scene({ ...all, LOGIN_LIMITER_USER: BROKEN });
