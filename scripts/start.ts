@@ -5,6 +5,7 @@
  *   TCP_PORT   MQTT over TCP                  1883               0 chooses a free port
  *   STATE_DIR  sessions, retained messages    .dormouse/state    kept across restarts
  *
+ * HOSTS is 127.0.0.1, localhost and [::1] unless the environment says otherwise.
  * Every setting (docs/configuration.md) can be set in the environment too: `SHARDS=1 npm start`.
  */
 import { parseArgs } from "node:util";
@@ -24,7 +25,7 @@ try {
     port: port("PORT", 8787),
     tcpPort: port("TCP_PORT", 1883),
     stateDir: process.env["STATE_DIR"] || ".dormouse/state",
-    env: process.env,
+    env: { HOSTS: "127.0.0.1,localhost,[::1]", ...process.env },
     ...entry(),
   });
   greet(broker);

@@ -16,6 +16,7 @@ import {
 } from "./core/limits.ts";
 import type { Placement } from "./core/shard/placement.ts";
 import { SHARE_STRATEGIES } from "./core/shard/share-strategy.ts";
+import { type Hosts, HostsSetting } from "./edge/hosts.ts";
 import { type Origins, OriginsSetting } from "./edge/origins.ts";
 import { MAIN } from "./names.ts";
 import { whole } from "./whole.ts";
@@ -30,6 +31,8 @@ export interface Config {
   readonly bans: readonly Ban[];
   /** Whose pages may open a WebSocket. */
   readonly origins: Origins;
+  /** By which the broker is reached. */
+  readonly hosts: Hosts;
   /** Of who comes to no other. */
   readonly tenant: string;
   readonly tenants: Tenants;
@@ -97,6 +100,7 @@ const Variables = z.object({
   BANS: z.optional(BansSetting),
   ORIGINS: OriginsSetting,
   ...TENANT_VARIABLES,
+  HOSTS: HostsSetting,
   ...ACCESS_VARIABLES,
 });
 
@@ -131,6 +135,7 @@ export function readConfig(env: Readonly<Record<string, unknown>>): Config {
     access: readAccessSettings(v),
     bans: v.BANS ?? [],
     origins: v.ORIGINS,
+    hosts: v.HOSTS,
     tenant: MAIN,
     tenants: readTenants(v),
     settings: {

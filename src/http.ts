@@ -4,7 +4,9 @@ import { Hono } from "hono";
 import { NONCE, secureHeaders } from "hono/secure-headers";
 import { api } from "./api/api.ts";
 import type { Broker } from "./edge/broker.ts";
+import { isReached } from "./edge/hosts.ts";
 import { acceptWebSocket } from "./edge/websocket.ts";
+import { line } from "./line.ts";
 import { page } from "./page.ts";
 
 export const app = new Hono<{ Bindings: Broker; Variables: { secureHeadersNonce?: string } }>();
@@ -36,6 +38,15 @@ const overTls = guarding("max-age=15552000");
 const inPlain = guarding(false);
 
 app.use((c, next) => (c.req.url.startsWith("https:") ? overTls : inPlain)(c, next));
+
+app.use(async (c, next) => {
+  const { url } = c.req;
+  if (isReached(url, c.env.config.hosts)) return await next();
+  const detail = "The broker is not reached by this host: HOSTS does not name it.";
+  c.env.refusals.count("refused", "HTTP 421");
+  console.log(line({ event: "refused", status: 421, host: new URL(url).host, detail }));
+  return c.text(`${detail}\n`, 421);
+});
 
 app.get("/mqtt/:tenant?", (c) =>
   acceptWebSocket(c.req.raw, c.req.param("tenant"), c.env, c.executionCtx as ExecutionContext),

@@ -1,10 +1,12 @@
 /** What the broker is to browsers: whose pages may connect, and what its answers forbid them. */
 import { once } from "node:events";
+import { get, type IncomingMessage } from "node:http";
 import { describe, expect, test } from "vitest";
 import WebSocket from "ws";
 import { readConfig } from "../../src/config.ts";
 import { startBroker } from "../../scripts/broker.ts";
 import { mayOpen } from "../../src/edge/origins.ts";
+import { ADMIN_TOKEN } from "./support/admin.ts";
 import { removeStateDir, temporaryStateDir, useBroker } from "./support/broker.ts";
 
 /** 101 or what the upgrade is refused with. */
@@ -149,4 +151,45 @@ describe("every answer", () => {
     const again = (await fetch(use.broker.url)).headers.get("content-security-policy");
     expect(again).not.toContain(nonce);
   });
+});
+
+describe("HOSTS", () => {
+  const use = useBroker({ HOSTS: "broker.example, [::1]", ADMIN_TOKEN });
+
+  async function ask(path: string, host: string, headers: Record<string, string> = {}): Promise<number> {
+    if (path === "/mqtt") return await upgrade(use.broker.wsUrl, { Host: host, ...headers });
+    const request = get(use.broker.url + path, { headers: { Host: host, ...headers } });
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    response.resume();
+    return response.statusCode!;
+  }
+
+  test.each<[path: string, headers: Record<string, string>, status: number]>([
+    ["/health", {}, 200],
+    ["/api/v1/users", { Authorization: `Bearer ${ADMIN_TOKEN}` }, 200],
+    ["/mqtt", {}, 101],
+  ])(
+    "%s is answered by these hosts, with any port, and 421 by others, of whatever origin",
+    async (path, headers, status) => {
+      for (const host of ["broker.example", "broker.example:8443", "[::1]:1", "BROKER.example"]) {
+        expect(await ask(path, host, headers), host).toBe(status);
+      }
+      for (const host of ["evil.example", "127.0.0.1", "broker.example.evil.example", "broker.example.", "::1"]) {
+        const own = { ...headers, Origin: `http://${host}` };
+        expect([await ask(path, host, headers), await ask(path, host, own)], host).not.toContain(status);
+      }
+      expect(await ask(path, "evil.example", headers)).toBe(421);
+    },
+  );
+
+  test("may be any, and are unless it is set", () => {
+    expect([readConfig({}).hosts, readConfig({ HOSTS: "*" }).hosts]).toEqual(["any", "any"]);
+  });
+
+  test.each(["", "a.example,", "a.example:1", "https://a.example", "a.example/b", "A.example", "::1", "*.a.example"])(
+    '"%s" is an error',
+    (HOSTS) => {
+      expect(() => readConfig({ HOSTS })).toThrow(`HOSTS is "${HOSTS}": it must be hosts as URLs have them`);
+    },
+  );
 });

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { get, type IncomingMessage } from "node:http";
 import { createServer, connect, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -96,6 +97,23 @@ describe("npm start", () => {
     expect(run.output).toContain(`npx mqtt sub -h 127.0.0.1 -p ${tcpPort} -t 'hello/#' -v`);
     expect(run.output).toContain(`npx mqtt pub -h 127.0.0.1 -p ${tcpPort} -t hello/world -m hi`);
     expect(run.errors).toBe("");
+  });
+
+  test("is reached by the names of this machine, and by no other that stands for it", async () => {
+    const { http } = await listening(start());
+    const { port } = new URL(http);
+    const ask = async (host: string): Promise<number> => {
+      const request = get(`${http}health`, { headers: { Host: host } });
+      const [response] = (await once(request, "response")) as [IncomingMessage];
+      response.resume();
+      return response.statusCode!;
+    };
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`, "localhost"]) {
+      expect(await ask(host), host).toBe(200);
+    }
+    for (const host of [`evil.example:${port}`, "localhost.evil.example", "192.0.2.1"]) {
+      expect(await ask(host), host).toBe(421);
+    }
   });
 
   test("speaks MQTT over WebSocket, uncompressed", async () => {
