@@ -1,7 +1,7 @@
 /** What is billed: events that wake an object, and rows written. Counted, not estimated. */
 
 import { describe, expect, test, vi } from "vitest";
-import { SessionObject, ShardObject } from "../../src/index.ts";
+import { DirectoryObject, SessionObject, ShardObject } from "../../src/index.ts";
 import * as records from "../../src/link/records.ts";
 import { PING, PONG } from "../../src/link/ping.ts";
 import { Client } from "./client.ts";
@@ -55,6 +55,13 @@ describe("the counting itself", () => {
     await client.subscribe({ topic: topicOn(1) });
     expect(events()).toBe(4);
   });
+});
+
+test("where users, rules and bans are not kept, no client has the directory asked", async () => {
+  const calls = (["find", "since", "learn"] as const).map((name) => vi.spyOn(DirectoryObject.prototype, name));
+  const client = await Client.connect({ clientId: "client" });
+  await client.subscribe({ topic: topicOn(1) });
+  expect(calls.map((spy) => spy.mock.calls.length)).toEqual([0, 0, 0]);
 });
 
 describe("an idle client", () => {
