@@ -8,7 +8,7 @@
  */
 
 import { Hono } from "hono";
-import { arrivalOf } from "../edge/arrival.ts";
+import { addressOf } from "../edge/arrival.ts";
 import type { Broker } from "../edge/broker.ts";
 import { SHUT_MS } from "../edge/turnstile.ts";
 import { line } from "../line.ts";
@@ -30,7 +30,7 @@ api.use(async (c, next) => {
   if (origin !== undefined && origin !== new URL(c.req.url).origin) {
     return c.json({ error: { message: "a page of another origin may not ask" } }, 403);
   }
-  const { address } = arrivalOf(c.req.raw);
+  const address = addressOf(c.req.raw);
   const said = c.req.header("authorization");
   // Who says nothing guesses nothing.
   const isAdmin = said !== undefined && (await turnstile.admin(address, Date.now(), () => admin.isIn(said)));

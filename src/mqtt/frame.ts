@@ -45,7 +45,7 @@ export class FrameReader {
   /** Takes the chunk over: it is read later, and must not be written to any more. */
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    if (this.#at === this.#chunk.length) {
+    if (this.#at === this.#chunk.length && this.#waitingFrom === this.#waiting.length) {
       this.#chunk = chunk;
       this.#at = 0;
     } else {

@@ -26,6 +26,27 @@ function hexOf(bytes: Uint8Array): string {
 }
 
 describe("FrameReader", () => {
+  it("finds the packets in the order of their chunks, however much is pushed before it is asked again", () => {
+    fc.assert(
+      fc.property(fc.array(fc.oneof(fc.constant("push"), fc.constant("next"), fc.constant("unread"))), (steps) => {
+        const reader = new FrameReader(20_000);
+        let pushed = 0;
+        const found: number[] = [];
+        for (const step of steps) {
+          if (step === "push") reader.push(publish(2, pushed++));
+          else if (step === "next" && reader.next()) found.push(reader.bytes[reader.body]!);
+          else if (step === "unread" && reader.end > 0 && found.length > 0) {
+            reader.unread();
+            expect(reader.next()).toBe(true);
+            expect(reader.bytes[reader.body]).toBe(found.at(-1));
+          }
+        }
+        while (reader.next()) found.push(reader.bytes[reader.body]!);
+        expect(found).toEqual(Array.from({ length: pushed }, (_, at) => at % 256));
+      }),
+    );
+  });
+
   it("[MQTT-6.0.0-2] finds the packets wherever the chunks are cut, and whenever it is asked", () => {
     const bodies = fc.array(fc.oneof(fc.nat(6), fc.integer({ min: 120, max: 140 }), fc.constant(16_400)), {
       minLength: 1,
