@@ -30,16 +30,24 @@ export type AccessKind = (typeof ACCESS)[number];
 /** How long what is known is fresh, in ms. */
 const FRESH_MS = 400;
 
-export function accessOf(kind: AccessKind, random: Random): Pick<WorldOptions, "reception" | "answerMs"> {
+/** @param tell is told of answers that nobody waits for any more, so that things go on without */
+export function accessOf(
+  kind: AccessKind,
+  random: Random,
+  tell: () => void,
+): Pick<WorldOptions, "reception" | "answerMs"> {
   if (kind === "open") return {};
   return {
     reception: kind === "changing" ? new Changing() : new Reception({ ...EVERYBODY, authorizer: new Yes(random) }),
-    answerMs: ({ type }) => (type === "identify" ? random.of([undefined, 20]) : random.of(LATE_MS[kind])),
+    answerMs({ type }) {
+      if (type === "identify") return random.of([undefined, 20]);
+      // Who is asked about a topic always answers in time.
+      if (type === "decide" || !random.chance(0.03)) return random.of([undefined, 1, 50]);
+      tell();
+      return HOLD_MS + 500;
+    },
   };
 }
-
-/** The last is longer than anything waits for what may have changed. Who is asked about a topic always answers. */
-const LATE_MS = { changing: [undefined, 1, 50, HOLD_MS + 500], asking: [undefined, 1, 20, 200] } as const;
 
 const EVERYBODY = {
   authenticators: [],

@@ -2,6 +2,7 @@
 
 import { Random } from "../support/random.ts";
 import type { Cast } from "../trial/cast.ts";
+import { note } from "../trial/faults.ts";
 import { type Outcome, trial } from "../trial/trial.ts";
 import { accessOf } from "./access.ts";
 import { passersBy } from "./cast.ts";
@@ -30,10 +31,13 @@ export async function simulate(
 ): Promise<Simulation> {
   const plan = { ...planOf(seed), ...cut.plan };
   const chance = Random.stream(seed, "world");
-  const site = new SimulatedSite(
+  const late = (): void => {
+    if (site.history) note(site.history, "late", "answer");
+  };
+  const site: SimulatedSite = new SimulatedSite(
     {
       ...plan,
-      ...accessOf(plan.access, Random.stream(seed, "answers")),
+      ...accessOf(plan.access, Random.stream(seed, "answers"), late),
       random: () => chance.next(),
       pick: (ready) => chance.below(ready),
     },
