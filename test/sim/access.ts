@@ -42,7 +42,7 @@ export function accessOf(
     answerMs({ type }) {
       if (type === "identify") return random.of([undefined, 20]);
       // Who is asked about a topic always answers in time.
-      if (type === "decide" || !random.chance(0.03)) return random.of([undefined, 1, 50]);
+      if (type === "decide" || !random.chance(0.1)) return random.of([undefined, 1, 50]);
       tell();
       return HOLD_MS + 500;
     },

@@ -68,7 +68,7 @@ export const SHARD = [
 
   mutant(
     "the log knows of nothing that is not read yet",
-    10,
+    40,
     ["lost", "stuck"],
     log("    return last > offset;\n", "    return last > offset + 1;\n"),
   ),
@@ -220,7 +220,7 @@ export const SHARD = [
 
   mutant(
     "a QoS 2 message is taken as often as it comes",
-    30,
+    50,
     "repeated",
     received("    if (ids.has(packetId)) return false;\n", ""),
   ),
