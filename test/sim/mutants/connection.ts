@@ -33,8 +33,8 @@ export const CONNECTION = [
   ),
   mutant(
     "PUBCOMP leaves before the shard has forgotten the id",
-    10,
-    "thrown",
+    60,
+    ["thrown", "closed"],
     publishing(
       "      this.#releasing.add(packetId);\n",
       "      this.#releasing.add(packetId);\n      this.#host.output.push(encodeAck(PacketType.PUBCOMP, packetId, this.#version, Reason.Success));\n",
@@ -143,7 +143,7 @@ export const CONNECTION = [
   ),
   mutant(
     "acknowledgements do not reach the shard",
-    10,
+    20,
     "repeated",
     shardLink("    if (this.life.usable) records.writeAck(this.batch.records, packetId);\n", ""),
   ),

@@ -61,7 +61,7 @@ export const SHARD = [
   ),
   mutant(
     "trimming takes the batch that is needed first",
-    10,
+    20,
     ["lost", "stuck"],
     log("findIndex((batch) => batch.last > offset)", "findIndex((batch) => batch.last > offset + 1)"),
   ),
@@ -90,7 +90,7 @@ export const SHARD = [
   ),
   mutant(
     "a session that is settled is settled for good",
-    10,
+    30,
     ["lost", "stuck"],
     roster("    this.#owing.add(attendance);\n    // Of one that is away", "    // Of one that is away"),
   ),
