@@ -204,7 +204,7 @@ class Reading {
     if (present && client.session) return;
     this.#sessionEnds(client);
     for (const earlier of this.#ended) {
-      if (earlier.client === client.name) earlier.replacedAt = Math.min(earlier.replacedAt, this.#verdict.now.index);
+      if (earlier.client === client.name) earlier.replaced ??= this.#verdict.now;
     }
     client.session = new Session(client.name, client.connections, this.#retained, this.#weather, this.#verdict);
     this.#groups.add(client.session);

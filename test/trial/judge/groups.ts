@@ -170,8 +170,8 @@ class Group {
 
   /** At QoS 0 it may be lost on its way, and at QoS 2 it ends with the session of the member that has it [MQTT-4.8.2-5]. */
   #mayEnd(message: Message, since: number): boolean {
-    return this.members.some(({ subscriptions, isOver, replacedAt }) => {
-      if (replacedAt < since) return false;
+    return this.members.some(({ subscriptions, isOver, replaced }) => {
+      if (replaced && replaced.index < since && replaced.ms < message.sent.ms - TOLD_MS) return false;
       return mayHave(subscriptions.asks(this.filter), message).some(({ qos }) => {
         return qos === 0 || (qos === 2 && message.qos === 2 && isOver);
       });

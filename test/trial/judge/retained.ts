@@ -26,11 +26,11 @@ export class Retained {
   /** What certainly replaced a retained message, and was acknowledged before `before`. */
   replacement(message: Message, before: number): Message | undefined {
     const all = this.#messages.retained(message.topic);
-    // One that nobody acknowledged is over when a later one of its publisher is: they take the same way.
+    // One that nobody acknowledged is over when a later one of its connection is: they take the same way.
     const after = all.find(
-      ({ publisher, sent, acknowledged, isWill }) =>
+      ({ connection, sent, acknowledged, isWill }) =>
         !isWill &&
-        publisher === message.publisher &&
+        connection === message.connection &&
         sent.index > message.sent.index &&
         acknowledged !== NEVER &&
         !message.isWill,

@@ -1,12 +1,11 @@
 /** What client and broker share from a CONNACK without Session Present on. */
 
-import { NEVER } from "../history.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Connection } from "./connection.ts";
 import { Inbox } from "./inbox.ts";
 import type { Retained } from "./retained.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import type { Verdict } from "./verdict.ts";
+import type { Moment, Verdict } from "./verdict.ts";
 import type { Weather } from "./weather.ts";
 
 export class Session {
@@ -18,8 +17,8 @@ export class Session {
   readonly inbox: Inbox;
   /** As its client knows it. */
   isOver = false;
-  /** When its client began another one, if it has: until then the broker may take it for one that goes on. */
-  replacedAt = NEVER;
+  /** When its client began another one, if it has: until then the broker may take it for one that goes on, a shard a moment longer. */
+  replaced: Moment | undefined;
 
   constructor(
     client: string,
